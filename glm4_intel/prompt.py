@@ -1,0 +1,186 @@
+"""Messages to token ids and back, as the model directory's own chat template and tokenizer say."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from .errors import Glm4Error
+from .messages import Message, to_glm
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+    from tokenizers import Tokenizer
+
+STOP_TOKENS = ("<|endoftext|>", "<|user|>", "<|observation|>")
+_PRIVATE_USE = range(0xE000, 0xF900)
+"""Code points that stand in for special tokens typed in content while the template is rendered."""
+
+
+class Prompt:
+    """GLM-4's prompt format, safe against typed special tokens.
+
+    The ids equal those of the reference template whenever the content holds no special token. A special token typed
+    in any role, tool or metadata is encoded as the plain text it is, so that no message can forge a role.
+    """
+
+    def __init__(self, tokenizer: "Tokenizer", template: str) -> None:
+        from jinja2 import meta
+
+        self.tokenizer = tokenizer
+        tokenizer.encode_special_tokens = True  # from here on, every text given to the tokenizer is content
+        self._special = {
+            token.content: id for id, token in tokenizer.get_added_tokens_decoder().items() if token.special
+        }
+        environment = _environment()
+        self._template: Template = environment.from_string(template)
+        self._takes_tools = "tools" in meta.find_undeclared_variables(environment.parse(template))
+
+    @classmethod
+    def from_directory(cls, path: str | Path) -> "Prompt":
+        """The prompt of a checkpoint or a model directory. Raises Glm4Error if it has no usable tokenizer."""
+        from jinja2 import TemplateError
+        from tokenizers import Tokenizer
+
+        directory = Path(path)
+        file = directory / "tokenizer.json"
+        if not file.is_file():
+            raise Glm4Error(f"{directory} has no tokenizer.json", "Is it a GLM-4 model directory? See glm4-intel export.")
+        try:
+            tokenizer = Tokenizer.from_str(file.read_text(encoding="utf-8"))
+        except Exception as error:  # tokenizers raises bare Exception for a file that it can't parse
+            raise Glm4Error(f"{file} can't be read: {error}", "Copy it from the checkpoint again.") from error
+        try:
+            return cls(tokenizer, _read_template(directory))
+        except TemplateError as error:
+            raise Glm4Error(f"The chat template of {directory} is broken: {error}") from error
+
+    def encode(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        add_generation_prompt: bool = True,
+    ) -> list[int]:
+        """The token ids of a conversation. Raises Glm4Error for a malformed message or tool."""
+        conversation = to_glm(messages, None if self._takes_tools else tools)
+        neutral, stand_ins = self._neutralise([conversation, tools])
+        text = self._render(neutral[0], neutral[1], add_generation_prompt)
+        ids: list[int] = []
+        for segment in self._split(text):
+            if segment in self._special:
+                ids.append(self._special[segment])
+            else:
+                ids += self.encode_text(segment.translate(stand_ins))
+        return ids
+
+    def encode_text(self, text: str) -> list[int]:
+        """The token ids of plain text, special tokens in it included as the text they are."""
+        return self.tokenizer.encode(text, add_special_tokens=False).ids
+
+    def decode(self, ids: Iterable[int], skip_special: bool = True) -> str:
+        """The text of token ids; incomplete UTF-8 becomes U+FFFD."""
+        return b"".join(map(self.token_bytes, self._shown(ids, skip_special))).decode("utf-8", "replace")
+
+    def token_bytes(self, id: int) -> bytes:
+        """The bytes that a token stands for; none for an id that the tokenizer does not know."""
+        token = self.tokenizer.id_to_token(id)
+        if token is None:
+            return b""
+        if id in self.special_ids:
+            return token.encode()
+        table = _byte_of_character()
+        return bytes(table[character] for character in token)
+
+    @cached_property
+    def special_ids(self) -> frozenset[int]:
+        return frozenset(self._special.values())
+
+    @cached_property
+    def stop_ids(self) -> tuple[int, ...]:
+        """The ids that end a reply: the end of the text, the user's turn, a tool's turn."""
+        return tuple(self._special[token] for token in STOP_TOKENS if token in self._special)
+
+    def special_id(self, token: str) -> int | None:
+        """The id of a special token such as `<|observation|>`, or None if this tokenizer has no such token."""
+        return self._special.get(token)
+
+    def _shown(self, ids: Iterable[int], skip_special: bool) -> Iterable[int]:
+        return (id for id in ids if id not in self.special_ids) if skip_special else ids
+
+    def _neutralise(self, value: Any) -> tuple[Any, dict[int, str]]:
+        """A copy of `value` whose strings hold a stand-in for each special token, and the way back."""
+        text = json.dumps(value, ensure_ascii=False)
+        free = (code for code in _PRIVATE_USE if chr(code) not in text)
+        there = {token: chr(next(free)) for token in self._special if token in text}
+        if not there:
+            return value, {}
+        return _replace(value, there), {ord(code): token for token, code in there.items()}
+
+    def _render(self, messages: Any, tools: Any, add_generation_prompt: bool) -> str:
+        from jinja2 import TemplateError
+
+        try:
+            return self._template.render(messages=messages, tools=tools, add_generation_prompt=add_generation_prompt)
+        except (TemplateError, TypeError, KeyError) as error:
+            raise Glm4Error(f"The chat template refuses these messages: {error}") from error
+
+    def _split(self, text: str) -> list[str]:
+        return [segment for segment in self._special_pattern.split(text) if segment]
+
+    @cached_property
+    def _special_pattern(self) -> Any:
+        import re
+
+        return re.compile("(" + "|".join(map(re.escape, self._special)) + ")")
+
+
+def _read_template(directory: Path) -> str:
+    file, config = directory / "chat_template.jinja", directory / "tokenizer_config.json"
+    if file.is_file():
+        return file.read_text(encoding="utf-8")
+    template = json.loads(config.read_text(encoding="utf-8")).get("chat_template") if config.is_file() else None
+    if not isinstance(template, str):
+        raise Glm4Error(f"{directory} has no chat template", "Copy chat_template.jinja from the checkpoint into it.")
+    return template
+
+
+def _environment() -> Any:
+    """jinja2's sandbox with the settings and filters that chat templates are written for."""
+    from jinja2.exceptions import TemplateError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    def raise_exception(message: str) -> NoReturn:
+        raise TemplateError(message)
+
+    def tojson(value: Any, indent: int | None = None, ensure_ascii: bool = False, **options: Any) -> str:
+        return json.dumps(value, indent=indent, ensure_ascii=ensure_ascii, **options)
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    )
+    environment.filters["tojson"] = tojson
+    environment.globals["raise_exception"] = raise_exception
+    return environment
+
+
+def _replace(value: Any, there: Mapping[str, str]) -> Any:
+    """A copy of JSON-like data with each key of `there` replaced in every string, keys of objects included."""
+    if isinstance(value, str):
+        for token, code in there.items():
+            value = value.replace(token, code)
+        return value
+    if isinstance(value, Mapping):
+        return {_replace(key, there): _replace(item, there) for key, item in value.items()}
+    if isinstance(value, Sequence):
+        return [_replace(item, there) for item in value]
+    return value
+
+
+@lru_cache(maxsize=1)
+def _byte_of_character() -> dict[str, int]:
+    """Byte-level BPE's alphabet (GPT-2's): printable bytes stand for themselves, the others from U+0100 on."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    table = {chr(byte): byte for byte in printable}
+    others = [byte for byte in range(256) if byte not in printable]
+    return table | {chr(0x100 + index): byte for index, byte in enumerate(others)}

@@ -1,0 +1,231 @@
+"""GLM-4's replies taken apart: text, and calls of declared tools.
+
+A call is a line that is exactly a declared name, then a line that begins a JSON object. It counts at the start of the
+reply or of an `<|assistant|>` part, and anywhere if the reply ended with `<|observation|>`; after it must come the
+end, `<|assistant|>` or another call. Everything else is text. Built-in tools take what follows their name as it is.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from .messages import BUILT_IN_TOOLS
+
+_PART, _ENDS = "<|assistant|>", ("<|user|>", "<|observation|>", "<|endoftext|>")
+_TAG = re.compile("|".join(map(re.escape, (_PART, *_ENDS))))
+_LONGEST_TAG = max(map(len, (_PART, *_ENDS)))
+_BLANK = " \t\r"
+_AFTER_CALL = re.compile(r"[ \t\r]*(?:\n+|\Z)")
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A call of a tool: a dict of arguments, or the raw text that a built-in tool was given."""
+
+    name: str
+    arguments: dict[str, Any] | str
+
+
+@dataclass(frozen=True)
+class TextDelta:
+    """A further piece of the reply's text."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class ParsedReply:
+    """A whole reply: its text without line breaks at the start, and its calls in order."""
+
+    text: str
+    tool_calls: tuple[ToolCall, ...] = ()
+
+
+Event = TextDelta | ToolCall
+
+
+def parse_reply(text: str, tool_names: Iterable[str] = ()) -> ParsedReply:
+    """Parse a reply decoded with special tokens visible, the stop token that ended it included."""
+    stream = ReplyStream(tool_names)
+    events = stream.feed(text) + stream.close()
+    return ParsedReply(
+        "".join(event.text for event in events if isinstance(event, TextDelta)),
+        tuple(event for event in events if isinstance(event, ToolCall)),
+    )
+
+
+class ReplyStream:
+    """`parse_reply` for a reply that arrives in pieces: text comes out as soon as it can't become a call.
+
+    However the reply is cut, the events add up to what `parse_reply` gives for the whole.
+    """
+
+    def __init__(self, tool_names: Iterable[str] = ()) -> None:
+        self._names = frozenset(tool_names)
+        self._prefixes = {name[:length] for name in self._names for length in range(len(name) + 1)}
+        self._unread = ""  # may be the beginning of a tag
+        self._undecided: list[str] = []  # whole parts that only the reply's end decides
+        self._shown = False  # some text of the reply has been shown
+        self._ended = ""
+        self._held: list[str] = []  # the part from a line on that may be a call
+        self._line = ""  # the beginning of a line that may be a name
+        self._breaks = 0  # line breaks before it, which a call would drop
+        self._fresh = True  # nothing of this part has been shown
+        self._mid_line = False  # the beginning of this line has been shown
+
+    def feed(self, text: str) -> list[Event]:
+        """Take the next piece of the reply; the events that it makes certain."""
+        events: list[Event] = []
+        self._unread += text
+        while not self._ended and (tag := _TAG.search(self._unread)):
+            events += self._read(self._unread[: tag.start()])
+            self._unread = self._unread[tag.end() :]
+            if tag.group() == _PART:
+                events += self._next_part()
+            else:
+                self._ended = tag.group()
+        if not self._ended:
+            events += self._read(self._take_unread())
+        return _joined(events)
+
+    def close(self) -> list[Event]:
+        """The events that only the end of the reply makes certain."""
+        events: list[Event] = []
+        if not self._ended:
+            events += self._read(self._unread)
+        anywhere = self._ended == "<|observation|>"
+        if self._held or self._undecided:
+            for part in [*self._undecided, "".join(self._held)]:
+                text, calls = _parse_part(part, self._names, anywhere)
+                events += [*self._show(text), *calls]
+                self._fresh = True
+        else:
+            events += self._show_line(self._line.rstrip("\n"))
+        self._undecided = []
+        self._start_part()
+        return _joined(events)
+
+    def _take_unread(self) -> str:
+        """What has been fed, up to a `<` that may begin a tag."""
+        start = self._unread.rfind("<", max(0, len(self._unread) - _LONGEST_TAG + 1))
+        tail = self._unread[start:] if start >= 0 else ""
+        if not (tail and any(tag.startswith(tail) for tag in (_PART, *_ENDS))):
+            tail = ""
+        taken, self._unread = self._unread[: len(self._unread) - len(tail)], tail
+        return taken
+
+    def _read(self, text: str) -> Iterator[Event]:
+        """Read further text of a part, showing each line that is no candidate for a call."""
+        if self._held or self._undecided:
+            self._held.append(text)
+            return
+        lines = (self._line + text).split("\n")
+        for index, line in enumerate(lines[:-1]):
+            following, last = lines[index + 1], index + 2 == len(lines)
+            if not self._mid_line and self._is_name(line):
+                if last and not following:
+                    self._line = line + "\n"  # what comes next decides
+                    return
+                if following.startswith("{") or line.rstrip(_BLANK) in BUILT_IN_TOOLS:
+                    breaks, self._breaks, self._line = "\n" * self._breaks, 0, ""
+                    self._held = [breaks + "\n".join(lines[index:])]
+                    return
+            yield from self._show_line(line)
+            self._breaks += 1
+            self._mid_line = False
+        self._line = lines[-1]
+        if self._mid_line or self._line.rstrip(_BLANK) not in self._prefixes:
+            yield from self._show_line(self._line)
+            self._line, self._mid_line = "", True
+
+    def _is_name(self, line: str) -> bool:
+        return line.rstrip(_BLANK) in self._names
+
+    def _show_line(self, line: str) -> Iterator[Event]:
+        """Show a line or the beginning of one, with the line breaks that were kept back before it."""
+        if line:
+            breaks, self._breaks = "\n" * self._breaks, 0
+            yield from self._show(breaks + line)
+
+    def _show(self, text: str) -> Iterator[Event]:
+        if self._fresh:
+            text = text.lstrip("\n")
+            if text and self._shown:
+                text = "\n" + text
+        if text:
+            self._fresh, self._shown = False, True
+            yield TextDelta(text)
+
+    def _next_part(self) -> Iterator[Event]:
+        """Decide the part that `<|assistant|>` has ended, if it can be decided before the reply's end."""
+        if self._held and not self._undecided and self._fresh:
+            _, calls = _parse_part("".join(self._held), self._names, anywhere=False)
+            if calls:
+                self._held = []
+                yield from calls
+        if self._held or self._undecided:
+            self._undecided.append("".join(self._held))
+        else:
+            yield from self._show_line(self._line.rstrip("\n"))
+        self._start_part()
+
+    def _start_part(self) -> None:
+        self._held, self._line, self._breaks, self._fresh, self._mid_line = [], "", 0, True, False
+
+
+def _parse_part(part: str, names: frozenset[str], anywhere: bool) -> tuple[str, list[ToolCall]]:
+    """The text and the calls of one part, which is all text unless its calls reach to its end."""
+    start = len(part) - len(part.lstrip("\n"))
+    while start < len(part):
+        calls, failed = _calls(part, start, names, anywhere)
+        if calls:
+            return part[:start].rstrip("\n"), calls
+        start = part.find("\n", failed) + 1
+        if not anywhere or not start:
+            break
+    return part.rstrip("\n"), []
+
+
+def _calls(part: str, start: int, names: frozenset[str], ended_by_observation: bool) -> tuple[list[ToolCall], int]:
+    """The calls that the part consists of from `start` on, or none and the line that is something else.
+
+    The lines before that one are calls in a row, so no later search need begin at them.
+    """
+    calls: list[ToolCall] = []
+    while start < len(part):
+        line_end = part.find("\n", start)
+        name = part[start:line_end].rstrip(_BLANK)
+        if line_end < 0 or name not in names:
+            return [], start
+        if name in BUILT_IN_TOOLS:
+            body = part[line_end + 1 :]
+            return ([*calls, ToolCall(name, body)] if ended_by_observation and body else []), start
+        try:
+            arguments, end = _DECODER.raw_decode(part, line_end + 1)
+        except (ValueError, RecursionError):
+            return [], start
+        after = _AFTER_CALL.match(part, end)
+        if not isinstance(arguments, dict) or not after:
+            return [], start
+        calls.append(ToolCall(name, arguments))
+        start = after.end()
+    return calls, start
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+
+
+def _joined(events: Iterable[Event]) -> list[Event]:
+    """The events with neighbouring pieces of text made one."""
+    joined: list[Event] = []
+    for event in events:
+        if joined and isinstance(event, TextDelta) and isinstance(joined[-1], TextDelta):
+            event = TextDelta(joined.pop().text + event.text)  # type: ignore[union-attr]
+        joined.append(event)
+    return joined
