@@ -1,0 +1,30 @@
+"""GLM-4 on Intel hardware: load a model directory and talk to it.
+
+    import glm4_intel
+    glm = glm4_intel.load("glm4-int4")
+    for chunk in glm.stream([{"role": "user", "content": "你好"}]):
+        print(chunk.text, end="", flush=True)
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from .errors import Glm4Error
+
+if TYPE_CHECKING:
+    from .generation import Chunk, GenerationParams, Reply
+    from .runtime import Runtime, load
+
+__version__ = "0.1.0"
+__all__ = ["Chunk", "GenerationParams", "Glm4Error", "Reply", "Runtime", "__version__", "load"]
+
+_WHERE = {"load": "runtime", "Runtime": "runtime", "Chunk": "generation", "Reply": "generation",
+          "GenerationParams": "generation"}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is asked for, so that `import glm4_intel` costs next to nothing."""
+    if name not in _WHERE:
+        raise AttributeError(f"module 'glm4_intel' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f".{_WHERE[name]}", __name__), name)

@@ -26,16 +26,12 @@ class Prompt:
     """
 
     def __init__(self, tokenizer: "Tokenizer", template: str) -> None:
-        from jinja2 import meta
-
         self.tokenizer = tokenizer
         tokenizer.encode_special_tokens = True  # from here on, every text given to the tokenizer is content
         self._special = {
             token.content: id for id, token in tokenizer.get_added_tokens_decoder().items() if token.special
         }
-        environment = _environment()
-        self._template: Template = environment.from_string(template)
-        self._takes_tools = "tools" in meta.find_undeclared_variables(environment.parse(template))
+        self._template: Template = _environment().from_string(template)
 
     @classmethod
     def from_directory(cls, path: str | Path) -> "Prompt":
@@ -104,6 +100,12 @@ class Prompt:
     def special_id(self, token: str) -> int | None:
         """The id of a special token such as `<|observation|>`, or None if this tokenizer has no such token."""
         return self._special.get(token)
+
+    @cached_property
+    def _takes_tools(self) -> bool:
+        """Whether the template reads `tools` (GLM-4-0414) rather than a system message's tools (GLM-4-9B-Chat)."""
+        probe = {"type": "function", "function": {"name": "probe-of-tools"}}
+        return "probe-of-tools" in self._render([{"role": "user", "content": "x"}], [probe], False)
 
     def _shown(self, ids: Iterable[int], skip_special: bool) -> Iterable[int]:
         return (id for id in ids if id not in self.special_ids) if skip_special else ids

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, NoReturn
 
 from .messages import BUILT_IN_TOOLS
@@ -224,8 +225,9 @@ _DECODER = json.JSONDecoder(parse_constant=_refuse)
 def _joined(events: Iterable[Event]) -> list[Event]:
     """The events with neighbouring pieces of text made one."""
     joined: list[Event] = []
-    for event in events:
-        if joined and isinstance(event, TextDelta) and isinstance(joined[-1], TextDelta):
-            event = TextDelta(joined.pop().text + event.text)  # type: ignore[union-attr]
-        joined.append(event)
+    for is_text, run in groupby(events, key=lambda event: isinstance(event, TextDelta)):
+        if is_text:
+            joined.append(TextDelta("".join(event.text for event in run if isinstance(event, TextDelta))))
+        else:
+            joined += run
     return joined

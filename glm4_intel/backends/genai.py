@@ -1,0 +1,145 @@
+"""The default backend: OpenVINO GenAI's paged-attention pipeline, one reply at a time.
+
+`generate` runs in a thread of its own, where it releases Python's lock, and hands its ids over as it goes; the
+pipeline's `step` would be simpler, but holds the lock, so that a web page would freeze while a long prompt is read.
+Streams of other threads wait their turn. Prefix caching lets a later turn skip what an earlier one computed.
+"""
+
+import json
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+import openvino_genai
+
+from ..devices import device_error
+from ..errors import Glm4Error
+from ..generation import GenerationParams
+
+_BLOCK_TOKENS = {"CPU": 32}
+"""Tokens in a block of the KV cache; 16 on every other device (OpenVINO GenAI's scheduler)."""
+_CACHE_BYTES = 2 << 30
+"""A cache of conversations' prefixes beyond one whole context takes at most this much."""
+_PREFILL_TOKENS = 1024
+"""Prompt tokens computed in one step: large enough for full speed, small enough to cancel in."""
+
+_LOOK_UP = 0.05
+"""Seconds after which a stream that waits for the engine looks whether it has been cancelled."""
+
+
+def create(directory: Path, device: str, properties: Mapping[str, Any]) -> "GenAiBackend":
+    """Compile the model on the device. Raises Glm4Error if the device refuses it."""
+    scheduler = openvino_genai.SchedulerConfig()
+    scheduler.enable_prefix_caching = True
+    scheduler.max_num_batched_tokens = _PREFILL_TOKENS
+    scheduler.num_kv_blocks = _kv_blocks(directory, device)
+    try:
+        tokenizer = openvino_genai.Tokenizer(directory)
+        pipeline = openvino_genai.ContinuousBatchingPipeline(directory, tokenizer, scheduler, device, **properties)
+    except RuntimeError as error:
+        raise device_error(device, error) from error
+    return GenAiBackend(pipeline)
+
+
+class GenAiBackend:
+    """A pipeline that any number of threads may stream from, one after another."""
+
+    def __init__(self, pipeline: Any) -> None:
+        self._pipeline = pipeline
+        self._busy = threading.Lock()  # taken by the stream whose turn it is, released by its engine thread
+
+    def stream(self, ids: Sequence[int], params: GenerationParams, cancelled: Callable[[], bool]) -> Iterator[int]:
+        """See Backend.stream."""
+        while not self._busy.acquire(timeout=_LOOK_UP):
+            if cancelled():
+                return
+        streamer = _Streamer()
+        prompt = openvino.Tensor(np.array([ids], dtype=np.int64))
+        threading.Thread(target=self._run, args=(prompt, _config(params), streamer)).start()
+        taken = 0
+        try:
+            for id in streamer.taken_until(cancelled):
+                taken += 1
+                yield id
+                if id in params.stop_ids or taken == params.max_new_tokens:
+                    return
+        finally:
+            streamer.cancelled = True
+        if not cancelled():
+            raise Glm4Error("The KV cache is full", "Shorten the conversation.")
+
+    def _run(self, prompt: Any, config: Any, streamer: "_Streamer") -> None:
+        try:
+            self._pipeline.generate([prompt], [config], streamer)
+        except RuntimeError as error:
+            streamer.failure = error
+        finally:
+            self._busy.release()
+            streamer.ids.put(None)
+
+
+class _Streamer(openvino_genai.StreamerBase):
+    """Hands the ids of one reply from the engine's thread to the one that waits for them; None after the last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: queue.SimpleQueue[list[int] | None] = queue.SimpleQueue()
+        self.cancelled = False
+        self.failure: Exception | None = None
+
+    def taken_until(self, cancelled: Callable[[], bool]) -> Iterator[int]:
+        """The ids as they come, up to the end of the reply or until `cancelled()`."""
+        while not cancelled():
+            try:
+                ids = self.ids.get(timeout=_LOOK_UP)
+            except queue.Empty:
+                continue
+            if ids is None:
+                break
+            yield from ids
+        if self.failure:
+            raise Glm4Error(f"The engine failed: {self.failure}", "See: glm4-intel doctor") from self.failure
+
+    def write(self, token: int | list[int]) -> Any:
+        """The pipeline's call for each token; its answer says whether to go on."""
+        self.ids.put(token if isinstance(token, list) else [token])
+        status = openvino_genai.StreamingStatus
+        over = self.cancelled or not threading.main_thread().is_alive()  # the program has ended: so does the reply
+        return status.CANCEL if over else status.RUNNING
+
+    def end(self) -> None:
+        """Nothing: the end is known from the ids."""
+
+
+def _config(params: GenerationParams) -> Any:
+    config = openvino_genai.GenerationConfig()
+    config.max_new_tokens = params.max_new_tokens
+    config.ignore_eos = params.ignore_stop
+    config.stop_token_ids = set(params.stop_ids)
+    config.repetition_penalty = params.repetition_penalty
+    config.presence_penalty = params.presence_penalty
+    config.frequency_penalty = params.frequency_penalty
+    config.do_sample = not params.greedy
+    if config.do_sample:
+        config.temperature, config.top_p, config.min_p = params.temperature, params.top_p, params.min_p
+        if params.top_k:
+            config.top_k = params.top_k
+        config.rng_seed = np.random.SeedSequence().entropy % 2**32 if params.seed is None else params.seed
+    return config
+
+
+def _kv_blocks(directory: Path, device: str) -> int:
+    """Blocks for one whole context, and for further conversations as far as memory allows.
+
+    Left at 0, the cache would grow without bound.
+    """
+    config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    head = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+    token_bytes = 2 * config["num_hidden_layers"] * config["num_key_value_heads"] * head * 2
+    context = config["max_position_embeddings"]
+    tokens = max(context, min(8 * context, _CACHE_BYTES // token_bytes))
+    return -(-tokens // _BLOCK_TOKENS.get(device, 16)) + 1

@@ -1,0 +1,163 @@
+"""The runtime: messages in, text out, on any backend. Everything that is not the engine's happens here, once."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from . import artifact
+from .backends import Backend, backend_factory
+from .devices import properties, require
+from .errors import Glm4Error
+from .generation import Chunk, FinishReason, GenerationParams, Reply, Timing, Usage
+from .messages import Message, to_glm, tool_names
+from .prompt import Prompt
+from .streaming import StopTexts, TextStream
+from .tools import Event, ReplyStream, TextDelta, ToolCall
+
+
+def load(
+    path: str | Path, device: str = "CPU", backend: str | None = None, properties: Mapping[str, Any] | None = None
+) -> "Runtime":
+    """A runtime for a model directory on a device: CPU, GPU, GPU.1, NPU or AUTO.
+
+    `backend` overrides the one that the directory is made for; `properties` are OpenVINO's, over the device's defaults.
+    Raises Glm4Error if the directory, the device or the engine refuses.
+    """
+    directory = artifact.read(path)
+    factory = backend_factory(backend or directory.backend)
+    name = require(device).name
+    prompt = Prompt.from_directory(directory.path)
+    engine = factory(directory.path, name, _properties(name) | dict(properties or {}))
+    defaults = GenerationParams.from_generation_config(directory.generation)
+    return Runtime(prompt, engine, defaults, directory.context_length, name)
+
+
+class Runtime:
+    """A loaded model. Any number of threads may stream from it at once."""
+
+    def __init__(
+        self, prompt: Prompt, backend: Backend, defaults: GenerationParams, context_length: int, device: str
+    ) -> None:
+        self.prompt = prompt
+        self.backend = backend
+        self.defaults = defaults
+        self.context_length = context_length
+        self.device = device
+
+    def stream(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        cancel: threading.Event | None = None,
+        **overrides: Any,
+    ) -> Iterator[Chunk]:
+        """The reply in chunks as it is written; the last one has the finish reason and the figures.
+
+        Setting `cancel` from any thread, or closing the iterator, stops the engine within two tokens. `overrides`
+        are GenerationParams'. Raises Glm4Error, before anything is generated, for malformed messages or parameters
+        and for a prompt that leaves no room in the context.
+        """
+        names = tool_names(to_glm(messages, tools))
+        ids = self.prompt.encode(messages, tools)
+        return self.stream_ids(ids, ReplyStream(names), cancel, **overrides)
+
+    def generate(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        cancel: threading.Event | None = None,
+        **overrides: Any,
+    ) -> Reply:
+        """The whole reply: the join of `stream`."""
+        return Reply.join(self.stream(messages, tools, cancel, **overrides))
+
+    def stream_ids(
+        self, ids: Sequence[int], reading: ReplyStream, cancel: threading.Event | None = None, **overrides: Any
+    ) -> Iterator[Chunk]:
+        """`stream` for a prompt that is token ids already."""
+        params = self._params(len(ids), overrides)
+        reply = _ReplyInProgress(self.prompt, reading, params, len(ids))
+        return reply.chunks(self.backend, ids, cancel.is_set if cancel else _never)
+
+    def _params(self, prompt_tokens: int, overrides: Mapping[str, Any]) -> GenerationParams:
+        """The parameters of one reply: the model's stop ids added, and no more tokens than the context has room for."""
+        params = self.defaults.override(**overrides)
+        room = self.context_length - prompt_tokens
+        if room < 1:
+            raise Glm4Error(
+                f"The prompt has {prompt_tokens:,} tokens, and the model's context is {self.context_length:,}",
+                "Shorten the text, or clear the conversation.",
+            )
+        stop_ids = params.stop_ids if params.ignore_stop else (*self.prompt.stop_ids, *params.stop_ids)
+        return replace(params, max_new_tokens=min(params.max_new_tokens, room), stop_ids=stop_ids)
+
+
+class _ReplyInProgress:
+    """One reply on its way from ids to chunks."""
+
+    def __init__(self, prompt: Prompt, reading: ReplyStream, params: GenerationParams, prompt_tokens: int) -> None:
+        self._params, self._reading, self._prompt_tokens = params, reading, prompt_tokens
+        self._text, self._stops = TextStream(prompt.token_bytes), StopTexts(params.stop)
+        self._times: list[float] = []
+        self._waiting: list[int] = []  # ids whose text has not been shown
+        self._called = False
+
+    def chunks(self, backend: Backend, ids: Sequence[int], cancelled: Callable[[], bool]) -> Iterator[Chunk]:
+        started, reason = time.perf_counter(), None
+        tokens = backend.stream(ids, self._params, cancelled)
+        try:
+            for id in tokens:
+                self._times.append(time.perf_counter())
+                self._waiting.append(id)
+                shown = self._stops.feed(self._text.feed(id))
+                if shown and (chunk := self._chunk(self._reading.feed(shown))):
+                    yield chunk
+                if self._stops.found or id in self._params.stop_ids:
+                    reason = "stop"
+                    break
+        finally:
+            _close(tokens)
+        if reason is None:
+            reason = "cancelled" if cancelled() else "length"
+        yield self._last(reason, started)
+
+    def _chunk(self, events: Sequence[Event]) -> Chunk | None:
+        if not events:
+            return None
+        text = "".join(event.text for event in events if isinstance(event, TextDelta))
+        calls = tuple(event for event in events if isinstance(event, ToolCall))
+        self._called = self._called or bool(calls)
+        ids, self._waiting = tuple(self._waiting), []
+        return Chunk(text, ids, calls)
+
+    def _last(self, reason: str, started: float) -> Chunk:
+        rest = self._stops.feed(self._text.close()) + self._stops.close()
+        events = self._reading.feed(rest) + self._reading.close()
+        chunk = self._chunk(events) or Chunk("", tuple(self._waiting))
+        final: FinishReason = "tool_calls" if reason == "stop" and self._called else reason  # type: ignore[assignment]
+        usage = Usage(self._prompt_tokens, len(self._times))
+        return replace(chunk, finish_reason=final, usage=usage, timing=_timing(started, self._times))
+
+
+def _timing(started: float, times: Sequence[float]) -> Timing:
+    if not times:
+        return Timing(0.0, 0.0)
+    decoding = (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else 0.0
+    return Timing(times[0] - started, decoding)
+
+
+def _never() -> bool:
+    return False
+
+
+def _close(tokens: Iterator[int]) -> None:
+    """Let a backend's generator release its engine now, not when it is collected."""
+    close = getattr(tokens, "close", None)
+    if close:
+        close()
+
+
+_properties = properties  # `load` has a parameter of that name
