@@ -1,0 +1,39 @@
+"""`glm4-intel export SOURCE OUT`."""
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from glm4_quantize.recipes import RECIPES, recipe_named
+
+
+@dataclass(frozen=True)
+class ExportArguments:
+    source: str
+    out: Path
+    recipe: str
+    revision: str | None
+    checks: int
+    force: bool
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="SOURCE", help="a checkpoint's folder, a hub id (OWNER/NAME), or nano")
+    parser.add_argument("out", metavar="OUT", type=Path, help="the model directory to make")
+    parser.add_argument("--recipe", default="cpu", help=f"how to compress: {', '.join(RECIPES)} (default cpu)")
+    parser.add_argument("--revision", help="the hub repository's branch, tag or commit")
+    parser.add_argument("--checks", type=int, default=4, metavar="N", help="prompts to compare, up to 4; 0 for none")
+    parser.add_argument("--force", action="store_true", help="replace OUT if it exists")
+
+
+def run(args: argparse.Namespace) -> int:
+    options = ExportArguments(args.source, args.out, args.recipe, args.revision, args.checks, args.force)
+    recipe = recipe_named(options.recipe)
+    from .pipeline import Progress, export
+
+    progress = Progress()
+    export(options.source, options.out, recipe, options.revision, options.checks, options.force, progress)
+    progress.done()
+    print(f"{options.out} is ready. Talk to it: glm4-intel chat {options.out}", file=sys.stderr)
+    return 0

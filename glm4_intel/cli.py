@@ -1,0 +1,66 @@
+"""`glm4-intel`: the composition root. A table of commands; only the chosen one's module is imported."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from . import __version__
+from .errors import Glm4Error
+
+COMMANDS: dict[str, tuple[str, str]] = {  # name: (module, help)
+    "export": ("glm4_export.command", "checkpoint to OpenVINO model directory, compressed and checked"),
+    "chat": ("glm4_demos.chat", "talk to a model in the terminal, or get one reply with --prompt"),
+    "demo": ("glm4_demos.demo", "export the embedded nano model and ask it three questions; offline"),
+    "doctor": ("glm4_intel.commands.doctor", "what OpenVINO finds on this machine"),
+}
+_EXTRAS = {"torch": "export", "transformers": "export", "optimum": "export", "nncf": "export", "gradio": "web",
+           "safetensors": "export", "huggingface_hub": "export"}  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; the exit status is 0, 1 for an error, 2 for usage, 130 for Ctrl-C."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    try:
+        return _run(arguments)
+    except Glm4Error as error:
+        return _failed(str(error), error.hint)
+    except MemoryError:
+        return _failed("There is not enough memory", "Close other programs, or use a smaller model or recipe.")
+    except OSError as error:
+        return _failed(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), "Check the path and the disk.")
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        return _failed(f"This command needs the package {error.name}", f'Run: pip install "glm4-intel[{extra}]"')
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(130)  # an engine in the middle of a long prompt would hold up an ordinary exit
+
+
+def _run(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="glm4-intel", description="GLM-4-9B-Chat on Intel CPUs, GPUs and NPUs.")
+    parser.add_argument("--version", action="version", version=f"glm4-intel {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    chosen = next((word for word in arguments if not word.startswith("-")), "")
+    for name, (module, text) in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        if name == chosen:
+            import_module(module).add_arguments(command)
+    args = parser.parse_args(arguments)
+    return int(import_module(COMMANDS[args.command][0]).run(args))
+
+
+def _failed(message: str, hint: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    if hint:
+        print(f"hint: {hint}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Weight compression: what is compressed how, for which device, and why."""
