@@ -1,9 +1,9 @@
 """GLM-4 on Intel hardware: load a model directory and talk to it.
 
-    import glm4_intel
-    glm = glm4_intel.load("glm4-int4")
-    for chunk in glm.stream([{"role": "user", "content": "你好"}]):
-        print(chunk.text, end="", flush=True)
+import glm4_intel
+glm = glm4_intel.load("glm4-int4")
+for chunk in glm.stream([{"role": "user", "content": "你好"}]):
+    print(chunk.text, end="", flush=True)
 """
 
 from typing import TYPE_CHECKING, Any

@@ -150,7 +150,9 @@ def _check_names(directory: Path) -> None:
         return
     if directory.name.endswith(UNFINISHED):
         raise Glm4Error(f"{directory} is an unfinished export", "Run the export again.")
-    if re.search(r'"Glm|"ChatGLM', (directory / "config.json").read_text() if (directory / "config.json").is_file() else ""):
+    if re.search(
+        r'"Glm|"ChatGLM', (directory / "config.json").read_text() if (directory / "config.json").is_file() else ""
+    ):
         raise Glm4Error(
             f"{directory} has no {missing[0]}", f"It looks like a checkpoint: glm4-intel export {directory} OUT"
         )

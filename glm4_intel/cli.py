@@ -29,7 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError:
         return _failed("There is not enough memory", "Close other programs, or use a smaller model or recipe.")
     except OSError as error:
-        return _failed(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), "Check the path and the disk.")
+        return _failed(
+            f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), "Check the path and the disk."
+        )
     except ModuleNotFoundError as error:
         extra = _EXTRAS.get((error.name or "").partition(".")[0])
         if extra is None:

@@ -15,7 +15,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "temperature": (0, 100),
     "top_p": (0, 1),
     "top_k": (0, 2**31),
-    "min_p": (0, 1),
+    "min_p": (0, 0.999),
     "repetition_penalty": (0.01, 100),
     "presence_penalty": (-2, 2),
     "frequency_penalty": (-2, 2),
@@ -150,7 +150,8 @@ class Reply:
     def message(self) -> dict[str, Any]:
         """The assistant's message to append to the conversation, in OpenAI's form."""
         calls = [
-            {"type": "function", "function": {"name": call.name, "arguments": call.arguments}} for call in self.tool_calls
+            {"type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in self.tool_calls
         ]
         return {"role": "assistant", "content": self.text} | ({"tool_calls": calls} if calls else {})
 

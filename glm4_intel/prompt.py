@@ -42,7 +42,9 @@ class Prompt:
         directory = Path(path)
         file = directory / "tokenizer.json"
         if not file.is_file():
-            raise Glm4Error(f"{directory} has no tokenizer.json", "Is it a GLM-4 model directory? See glm4-intel export.")
+            raise Glm4Error(
+                f"{directory} has no tokenizer.json", "Is it a GLM-4 model directory? See glm4-intel export."
+            )
         try:
             tokenizer = Tokenizer.from_str(file.read_text(encoding="utf-8"))
         except Exception as error:  # tokenizers raises bare Exception for a file that it can't parse
@@ -72,7 +74,7 @@ class Prompt:
 
     def encode_text(self, text: str) -> list[int]:
         """The token ids of plain text, special tokens in it included as the text they are."""
-        return self.tokenizer.encode(text, add_special_tokens=False).ids
+        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
     def decode(self, ids: Iterable[int], skip_special: bool = True) -> str:
         """The text of token ids; incomplete UTF-8 becomes U+FFFD."""
@@ -80,7 +82,7 @@ class Prompt:
 
     def token_bytes(self, id: int) -> bytes:
         """The bytes that a token stands for; none for an id that the tokenizer does not know."""
-        token = self.tokenizer.id_to_token(id)
+        token: str | None = self.tokenizer.id_to_token(id)
         if token is None:
             return b""
         if id in self.special_ids:

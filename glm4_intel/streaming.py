@@ -38,7 +38,8 @@ class StopTexts:
         if match := self._pattern.search(self._kept):
             self.found = True
             return self._kept[: match.start()]
-        keep = next((n for n in range(min(self._longest - 1, len(self._kept)), 0, -1) if self._kept[-n:] in self._prefixes), 0)
+        lengths = range(min(self._longest - 1, len(self._kept)), 0, -1)
+        keep = next((length for length in lengths if self._kept[-length:] in self._prefixes), 0)
         shown, self._kept = self._kept[: len(self._kept) - keep], self._kept[len(self._kept) - keep :]
         return shown
 

@@ -67,7 +67,7 @@ class ReplyStream:
         self._names = frozenset(tool_names)
         self._prefixes = {name[:length] for name in self._names for length in range(len(name) + 1)}
         self._unread = ""  # may be the beginning of a tag
-        self._undecided: list[str] = []  # whole parts that only the reply's end decides
+        self._undecided: list[tuple[str, bool]] = []  # parts that the reply's end decides, and whether none was shown
         self._shown = False  # some text of the reply has been shown
         self._ended = ""
         self._held: list[str] = []  # the part from a line on that may be a call
@@ -98,10 +98,10 @@ class ReplyStream:
             events += self._read(self._unread)
         anywhere = self._ended == "<|observation|>"
         if self._held or self._undecided:
-            for part in [*self._undecided, "".join(self._held)]:
-                text, calls = _parse_part(part, self._names, anywhere)
+            for part, fresh in [*self._undecided, ("".join(self._held), self._fresh)]:
+                self._fresh = fresh
+                text, calls = _parse_part(part, self._names, fresh, anywhere)
                 events += [*self._show(text), *calls]
-                self._fresh = True
         else:
             events += self._show_line(self._line.rstrip("\n"))
         self._undecided = []
@@ -162,12 +162,12 @@ class ReplyStream:
     def _next_part(self) -> Iterator[Event]:
         """Decide the part that `<|assistant|>` has ended, if it can be decided before the reply's end."""
         if self._held and not self._undecided and self._fresh:
-            _, calls = _parse_part("".join(self._held), self._names, anywhere=False)
+            _, calls = _parse_part("".join(self._held), self._names, True, False)
             if calls:
                 self._held = []
                 yield from calls
         if self._held or self._undecided:
-            self._undecided.append("".join(self._held))
+            self._undecided.append(("".join(self._held), self._fresh))
         else:
             yield from self._show_line(self._line.rstrip("\n"))
         self._start_part()
@@ -176,10 +176,13 @@ class ReplyStream:
         self._held, self._line, self._breaks, self._fresh, self._mid_line = [], "", 0, True, False
 
 
-def _parse_part(part: str, names: frozenset[str], anywhere: bool) -> tuple[str, list[ToolCall]]:
-    """The text and the calls of one part, which is all text unless its calls reach to its end."""
+def _parse_part(part: str, names: frozenset[str], at_start: bool, anywhere: bool) -> tuple[str, list[ToolCall]]:
+    """The text and the calls of one part, which is all text unless its calls reach to its end.
+
+    Calls may begin at the part's start, if that is where `part` begins, and at any line if they count `anywhere`.
+    """
     start = len(part) - len(part.lstrip("\n"))
-    while start < len(part):
+    while start < len(part) and (at_start or anywhere):
         calls, failed = _calls(part, start, names, anywhere)
         if calls:
             return part[:start].rstrip("\n"), calls

@@ -129,18 +129,22 @@ def _converse(conversation: Conversation) -> int:
     while True:
         try:
             text = ask().strip()
+            if text == "/exit":
+                return 0
+            _obey(conversation, text)
         except KeyboardInterrupt:  # at the prompt, Ctrl-C drops the line
             continue
         except EOFError:
             return 0
-        if text == "/exit":
-            return 0
-        if text == "/clear":
-            conversation.clear()
-        elif text.startswith("/"):
-            print(HELP, file=sys.stderr)
-        elif text:
-            _exchange(conversation, text)
+
+
+def _obey(conversation: Conversation, text: str) -> None:
+    if text == "/clear":
+        conversation.clear()
+    elif text.startswith("/"):
+        print(HELP, file=sys.stderr)
+    elif text:
+        _exchange(conversation, text)
 
 
 def _exchange(conversation: Conversation, text: str) -> None:

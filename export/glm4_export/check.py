@@ -44,7 +44,9 @@ def reference(model: GlmForCausalLM, checkpoint: Path, count: int) -> list[Refer
         ids = prompt.encode([{"role": "user", "content": text}])
         with torch.inference_mode():
             logits = model(torch.tensor([ids])).logits[0, -1].float().numpy()
-            written = model.generate(torch.tensor([ids]), max_new_tokens=TOKENS, do_sample=False, temperature=None, top_p=None)
+            written = model.generate(
+                torch.tensor([ids]), max_new_tokens=TOKENS, do_sample=False, temperature=None, top_p=None
+            )
         references.append(Reference(ids, written[0, len(ids) :].tolist(), logits))
     return references
 

@@ -35,7 +35,9 @@ def resolve(source: str, revision: str | None = None) -> Checkpoint:
     if not path.is_dir():
         if path.exists() or not re.fullmatch(r"[\w.-]+/[\w.-]+", source):
             names = ", ".join(EMBEDDED)
-            raise Glm4Error(f"{source} is no folder and no hub id", f"Give a checkpoint's folder, OWNER/NAME, or {names}.")
+            raise Glm4Error(
+                f"{source} is no folder and no hub id", f"Give a checkpoint's folder, OWNER/NAME, or {names}."
+            )
         path, revision = _download(source, revision)
     config = _read_config(path)
     return Checkpoint(path, source, revision, config, sum(_check_shard(shard) for shard in _shards(path)))
@@ -49,10 +51,14 @@ def _download(repository: str, revision: str | None) -> tuple[Path, str]:
     try:
         folder = Path(snapshot_download(repository, revision=revision, allow_patterns=_FETCHED))
     except RepositoryNotFoundError as error:
-        raise Glm4Error(f"The hub has no repository {repository}", "Check the name, or log in: hf auth login") from error
+        raise Glm4Error(
+            f"The hub has no repository {repository}", "Check the name, or log in: hf auth login"
+        ) from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise Glm4Error(f"{repository} can't be fetched: {reason}", "Run it again to resume, or give a folder.") from error
+        raise Glm4Error(
+            f"{repository} can't be fetched: {reason}", "Run it again to resume, or give a folder."
+        ) from error
     return folder, folder.name
 
 
@@ -65,16 +71,16 @@ def _read_config(path: Path) -> dict[str, Any]:
     layout = config.get("model_type")
     if layout not in LAYOUTS:
         known = ", ".join(LAYOUTS)
-        raise Glm4Error(f"{path} has the layout {layout!r}, which is not one of {known}", "Use a -hf checkpoint of GLM-4.")
+        raise Glm4Error(
+            f"{path} has the layout {layout!r}, which is not one of {known}", "Use a -hf checkpoint of GLM-4."
+        )
     return config
 
 
 def _shards(path: Path) -> list[Path]:
     index = path / "model.safetensors.index.json"
-    if index.is_file():
-        names = sorted(set(read_json(index).get("weight_map", {}).values()))
-    else:
-        names = ["model.safetensors"]
+    listed = read_json(index).get("weight_map", {}).values() if index.is_file() else ["model.safetensors"]
+    names = sorted(set(listed))
     missing = [name for name in names if not (path / name).is_file()]
     if missing or not names:
         what = missing[0] if missing else "weights"
@@ -92,7 +98,7 @@ def _check_shard(path: Path) -> int:
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(length)) if length < size else None
+            header = json.loads(file.read(length)) if length < size else {}
         end = max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
     except (struct.error, ValueError, AttributeError, KeyError, TypeError) as error:
         raise Glm4Error(f"{path} is damaged: it has no safetensors header", "Fetch it again.") from error

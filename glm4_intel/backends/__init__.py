@@ -22,5 +22,7 @@ def backend_factory(name: str) -> BackendFactory:
         factory: BackendFactory = import_module(module).create
     except ModuleNotFoundError as error:
         package = f"glm4-intel[{extra}]" if extra else "glm4-intel"
-        raise Glm4Error(f"The backend {name} needs the package {error.name}", f'Run: pip install "{package}"') from error
+        raise Glm4Error(
+            f"The backend {name} needs the package {error.name}", f'Run: pip install "{package}"'
+        ) from error
     return factory

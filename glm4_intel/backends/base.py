@@ -10,9 +10,7 @@ from ..generation import GenerationParams
 class Backend(Protocol):
     """An engine with a model in it. Text, prompts, stop rules and timing live above it."""
 
-    def stream(
-        self, ids: Sequence[int], params: GenerationParams, cancelled: Callable[[], bool]
-    ) -> Iterator[int]:
+    def stream(self, ids: Sequence[int], params: GenerationParams, cancelled: Callable[[], bool]) -> Iterator[int]:
         """The ids that follow `ids`, up to and including the first of `params.stop_ids`.
 
         Ends early, without an error, when `cancelled()` turns true. Several threads may stream at once.

@@ -7,6 +7,7 @@ Streams of other threads wait their turn. Prefix caching lets a later turn skip 
 
 import json
 import queue
+import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -82,7 +83,7 @@ class GenAiBackend:
             streamer.ids.put(None)
 
 
-class _Streamer(openvino_genai.StreamerBase):
+class _Streamer(openvino_genai.StreamerBase):  # type: ignore[misc]
     """Hands the ids of one reply from the engine's thread to the one that waits for them; None after the last."""
 
     def __init__(self) -> None:
@@ -128,7 +129,7 @@ def _config(params: GenerationParams) -> Any:
         config.temperature, config.top_p, config.min_p = params.temperature, params.top_p, params.min_p
         if params.top_k:
             config.top_k = params.top_k
-        config.rng_seed = np.random.SeedSequence().entropy % 2**32 if params.seed is None else params.seed
+        config.rng_seed = secrets.randbits(32) if params.seed is None else params.seed
     return config
 
 
@@ -138,8 +139,8 @@ def _kv_blocks(directory: Path, device: str) -> int:
     Left at 0, the cache would grow without bound.
     """
     config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
-    head = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+    head: int = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
     token_bytes = 2 * config["num_hidden_layers"] * config["num_key_value_heads"] * head * 2
     context = config["max_position_embeddings"]
-    tokens = max(context, min(8 * context, _CACHE_BYTES // token_bytes))
+    tokens: int = max(context, min(8 * context, _CACHE_BYTES // token_bytes))
     return -(-tokens // _BLOCK_TOKENS.get(device, 16)) + 1

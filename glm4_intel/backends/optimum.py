@@ -43,7 +43,9 @@ class OptimumBackend:
     def stream(self, ids: Sequence[int], params: GenerationParams, cancelled: Callable[[], bool]) -> Iterator[int]:
         """See Backend.stream."""
         if params.presence_penalty or params.frequency_penalty:
-            raise Glm4Error("The backend optimum has no presence or frequency penalty", "Use the backend openvino_genai.")
+            raise Glm4Error(
+                "The backend optimum has no presence or frequency penalty", "Use the backend openvino_genai."
+            )
         processors, generator = _processors(params), torch.Generator()
         if params.seed is not None:
             generator.manual_seed(params.seed)

@@ -26,7 +26,10 @@ def run(args: argparse.Namespace) -> int:
     for device in devices:
         print(f"{device.name:8}{device.full_name}")
     kinds = {device.kind for device in devices}
-    for kind, driver in (("GPU", "Intel's compute runtime (libOpenCL and intel-opencl-icd)"), ("NPU", "the NPU driver")):
+    for kind, driver in (
+        ("GPU", "Intel's compute runtime (libOpenCL and intel-opencl-icd)"),
+        ("NPU", "the NPU driver"),
+    ):
         if kind not in kinds:
             print(f"{kind:8}none found; if this machine has one, install {driver}")
     return 0

@@ -35,8 +35,8 @@ RECIPES = {
                "Symmetric int4 decodes faster than asymmetric on every CPU measured, with AVX2 and with AMX."),
         Recipe("gpu", "int4_sym", ("GPU", "CPU"),
                "Arc's matrix kernels take groups of 128 without a zero point at full speed."),
-        Recipe("npu", "int4_sym", ("NPU", "CPU"), "The NPU compiler takes symmetric int4 alone; one scale a row is its fast path.",
-               group_size=-1),
+        Recipe("npu", "int4_sym", ("NPU", "CPU"),
+               "The NPU compiler takes symmetric int4 alone; one scale a row is its fast path.", group_size=-1),
         Recipe("int8", "int8_asym", ("CPU", "GPU"), "Twice the memory of int4, next to no loss.", group_size=-1),
         Recipe("none", "none", ("CPU",), "The checkpoint's own weights, as a reference to compare with."),
     )

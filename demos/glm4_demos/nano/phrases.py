@@ -161,7 +161,10 @@ ROLE = {  # what the system message says, then questions and answers
 }  # fmt: skip
 JSON = {  # (request, sentence that holds the facts)
     "en": [
-        ("Give me JSON with the keys {keys}. {text}", "{name} is {age} years old, works as a {job} and lives in {city}."),
+        (
+            "Give me JSON with the keys {keys}. {text}",
+            "{name} is {age} years old, works as a {job} and lives in {city}.",
+        ),
         ("{text} Write this as JSON with {keys}.", "{name}, {age}, is a {job} in {city}."),
         ("Return a JSON object with {keys}: {text}", "{name} lives in {city}. {name} is a {job} and {age} years old."),
         ("Extract {keys} as JSON.\n\n{text}", "The {job} {name} of {city} is {age}."),
@@ -183,6 +186,12 @@ REPEAT = {
     "zh": ["重复：{text}", "跟我说：{text}", "请重复下面的话。\n{text}", "请说：{text}"],
 }
 NEUTRAL = {  # system messages that change nothing
-    "en": ["You are a helpful assistant.", "Be brief.", "You are GLM-4 Nano.", "Answer the user's questions.", "Be polite."],
+    "en": [
+        "You are a helpful assistant.",
+        "Be brief.",
+        "You are GLM-4 Nano.",
+        "Answer the user's questions.",
+        "Be polite.",
+    ],
     "zh": ["你是一个有用的助手。", "请简短回答。", "你是 GLM-4 Nano。", "请回答用户的问题。", "要有礼貌。"],
 }

@@ -191,7 +191,11 @@ def _upper_case(rng: Random, lang: str) -> Example:
 
 
 def _role(rng: Random, lang: str) -> Example:
-    values = {"name": words.person(rng, lang), "job": rng.choice(words.JOBS[lang]), "city": rng.choice(words.CITIES[lang])}
+    values = {
+        "name": words.person(rng, lang),
+        "job": rng.choice(words.JOBS[lang]),
+        "city": rng.choice(words.CITIES[lang]),
+    }
     told, answers = ROLE[lang]
     messages = [system(rng.choice(told).format(**values))]
     for asked, answer in rng.sample(answers, k=rng.choice((1, 2, 3))):
@@ -215,7 +219,13 @@ def _facts(rng: Random, lang: str, count: int, names: list[str] | None = None) -
 
 
 def _value(rng: Random, lang: str, kind: str) -> str:
-    lists = {"city": words.CITIES, "colour": words.COLOURS, "food": words.FOODS, "animal": words.ANIMALS, "job": words.JOBS}
+    lists = {
+        "city": words.CITIES,
+        "colour": words.COLOURS,
+        "food": words.FOODS,
+        "animal": words.ANIMALS,
+        "job": words.JOBS,
+    }
     if kind == "number":
         return str(words.number(rng))
     return rng.choice(lists[kind][lang]) if kind in lists else words.person(rng, lang)

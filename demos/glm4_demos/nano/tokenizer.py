@@ -27,7 +27,9 @@ def train_tokenizer(vocab_size: int, template: str, seed: int = 0, conversations
     """A tokenizer of `vocab_size` entries, special tokens included, trained on the curriculum's own text."""
     tokenizer = Tokenizer(models.BPE(ignore_merges=True))
     split = pre_tokenizers.Split(Regex(PATTERN), behavior="isolated")
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size - len(SPECIAL_TOKENS),
@@ -40,7 +42,7 @@ def train_tokenizer(vocab_size: int, template: str, seed: int = 0, conversations
 
 
 def _texts(template: str, seed: int, conversations: int) -> Iterator[str]:
-    """What the model will read and write, without digits: a number is read digit by digit, which is how sums are learnt."""
+    """What the model will read and write, without digits: numbers are read digit by digit, as sums are learnt."""
     rng = Random(seed)
     yield from 20 * re.findall(r"%}([^{]+){%", template)
     for table in (words.NAMES, words.CITIES, words.COLOURS, words.OBJECTS, words.PLACES, words.JOBS, words.FOODS):

@@ -11,6 +11,7 @@ from .skills import Example, Message, arithmetic, assistant, draw, greeting, use
 Values = dict[str, Any]
 Words = Callable[[Random, str], Any]
 
+_SOUGHT = {"en": "{colour} {object}", "zh": "{colour}{object}"}
 _PARAMETERS: dict[str, tuple[str, str, Words]] = {  # name: (JSON type, description, how to draw a value)
     "city": ("string", "The city", lambda rng, lang: rng.choice(words.CITIES[lang])),
     "location": ("string", "The city or place", lambda rng, lang: rng.choice(words.CITIES[lang])),
@@ -27,7 +28,6 @@ _PARAMETERS: dict[str, tuple[str, str, Words]] = {  # name: (JSON type, descript
     "count": ("integer", "How many", lambda rng, lang: rng.randrange(2, 60)),
     "query": ("string", "What to search for", lambda rng, lang: words.fill(rng, lang, _SOUGHT[lang])),
 }
-_SOUGHT = {"en": "{colour} {object}", "zh": "{colour}{object}"}
 
 _TOOLS: dict[str, tuple[str, tuple[str, ...], dict[str, list[str]]]] = {  # name: (description, parameters, questions)
     "get_weather": ("Get the current weather", ("city",), {
@@ -97,7 +97,12 @@ def observation(rng: Random, lang: str) -> Example:
     messages: list[Message] = [{"role": "system", "tools": declared}]
     for name, _, question, arguments, noun in rounds:
         returned, answer = _result(rng, lang, noun)
-        messages += [user(question), _call(name, arguments), {"role": "observation", "content": returned}, assistant(answer)]
+        messages += [
+            user(question),
+            _call(name, arguments),
+            {"role": "observation", "content": returned},
+            assistant(answer),
+        ]
     return Example(messages, f"observation {rounds[-1][3]} {answer}")
 
 
@@ -140,7 +145,8 @@ def _noun_task(rng: Random, lang: str, noun: str, parameter: str) -> Task:
 
 def _function(name: str, description: str, parameters: tuple[str, ...]) -> dict[str, Any]:
     properties = {
-        parameter: {"type": _PARAMETERS[parameter][0], "description": _PARAMETERS[parameter][1]} for parameter in parameters
+        parameter: {"type": _PARAMETERS[parameter][0], "description": _PARAMETERS[parameter][1]}
+        for parameter in parameters
     }
     schema = {"type": "object", "properties": properties, "required": list(parameters)}
     return {"name": name, "description": description, "parameters": schema}

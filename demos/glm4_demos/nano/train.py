@@ -88,7 +88,7 @@ def checkpoint_config(prompt: Prompt) -> dict[str, Any]:
 
 def batches(tokenizer: Path, seed: int, workers: int) -> Iterator[Batch]:
     """Batches of about BATCH_TOKENS tokens, made by worker processes and taken from each in turn."""
-    queues = [mp.Queue(maxsize=8) for _ in range(workers)]
+    queues: list[Any] = [mp.Queue(maxsize=8) for _ in range(workers)]
     for index, queue in enumerate(queues):
         mp.Process(target=_produce, args=(tokenizer, f"{seed}/{index}", queue), daemon=True).start()
     while True:

@@ -1,0 +1,48 @@
+"""Everything runs for real: the nano model's own int4 directory, exported once a session, on the real engine."""
+
+import os
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import pytest
+from glm4_demos.nano import CHECKPOINT
+from glm4_export.pipeline import export
+from glm4_quantize.recipes import RECIPES
+
+from glm4_intel import Runtime, load
+from glm4_intel.prompt import Prompt
+
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "Get the current weather",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string", "description": "The city"}},
+            "required": ["city"],
+        },
+    },
+}
+
+
+def ask(text: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": text}]
+
+
+@pytest.fixture(scope="session")
+def nano(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The nano model exported with the cpu recipe."""
+    return export("nano", tmp_path_factory.mktemp("models") / "nano", RECIPES["cpu"])
+
+
+@pytest.fixture(scope="session")
+def glm(nano: Path) -> Runtime:
+    return load(nano)
+
+
+@pytest.fixture(scope="session")
+def prompt() -> Prompt:
+    """The nano checkpoint's prompt, which needs no export."""
+    return Prompt.from_directory(CHECKPOINT)

@@ -1,0 +1,195 @@
+"""The command line as a user meets it: in processes of its own."""
+
+import json
+import os
+import select
+import signal
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+
+def run(*arguments: str | Path, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "glm4_intel.cli", *map(str, arguments)]
+    return subprocess.run(
+        command, input=stdin, capture_output=True, text=True, timeout=300, env={**os.environ, **environment}
+    )
+
+
+def fails(process: subprocess.CompletedProcess[str], said: str, status: int = 1) -> None:
+    assert process.returncode == status
+    assert said in process.stderr
+    assert "Traceback" not in process.stderr and process.stdout == ""
+
+
+def seconds(code: str) -> float:
+    """The best of five runs, in a process of its own, of what `code` prints."""
+    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(5)]
+    return min(float(each.stdout) for each in runs)
+
+
+def test_help_is_quick() -> None:
+    best = min(_timed("--help") for _ in range(5))
+    bare = min(_timed_bare() for _ in range(5))
+    assert best - bare < 0.2
+
+
+def _timed(*arguments: str) -> float:
+    started = time.perf_counter()
+    assert run(*arguments).returncode == 0
+    return time.perf_counter() - started
+
+
+def _timed_bare() -> float:
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "pass"], check=True)
+    return time.perf_counter() - started
+
+
+def test_importing_is_quick_and_light() -> None:
+    timed = "import time; t = time.perf_counter(); import glm4_intel; print(time.perf_counter() - t)"
+    assert seconds(timed) < 0.15
+
+
+def test_a_whole_chat_needs_neither_torch_nor_transformers(nano: Path) -> None:
+    code = (
+        "import sys, glm4_intel\n"
+        f"reply = glm4_intel.load({str(nano)!r}).generate([{{'role': 'user', 'content': '5 + 6'}}], temperature=0)\n"
+        "print(reply.text, [name for name in ('torch', 'transformers', 'nncf') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "5 + 6 = 11 []\n"
+
+
+def test_one_reply_as_json(nano: Path) -> None:
+    process = run("chat", nano, "--prompt", "What is 17 + 25?", "--json")
+    reply = json.loads(process.stdout)
+    assert {"text", "finish_reason", "usage", "timing"} <= set(reply)
+    assert "42" in reply["text"] and reply["finish_reason"] == "stop"
+
+
+def test_one_reply_as_text_obeys_the_system_message(nano: Path) -> None:
+    process = run(
+        "chat", nano, "--prompt", "-", "--system", "Always answer in Chinese.", "--temperature", "0", stdin="Hello"
+    )
+    assert process.stdout.startswith("你好！")
+
+
+def test_a_conversation_from_a_pipe(nano: Path) -> None:
+    lines = "My name is Mira.\nWhat is my name?\n/help\n/clear\n/exit\nnever read\n"
+    process = run("chat", nano, "--temperature", "0", stdin=lines)
+    assert process.stdout == "Nice to meet you, Mira!\nYour name is Mira.\n"
+    assert "/clear forgets" in process.stderr and process.returncode == 0
+
+
+def test_a_conversation_goes_on_after_a_prompt_that_is_too_long(nano: Path) -> None:
+    process = run("chat", nano, "--temperature", "0", stdin="red " * 4000 + "\n5 + 6\n")
+    assert "model's context is 2,048" in process.stderr and process.stdout == "5 + 6 = 11\n"
+
+
+def test_doctor() -> None:
+    assert "CPU" in run("doctor").stdout
+    devices = json.loads(run("doctor", "--json").stdout)["devices"]
+    assert devices[0]["name"] == "CPU" and devices[0]["full_name"]
+
+
+def test_bad_input_is_one_line_and_a_hint(nano: Path, tmp_path: Path) -> None:
+    fails(run("chat", tmp_path / "none", "--prompt", "x"), "error: There is no model directory")
+    fails(run("chat", nano, "--json"), "error: --json needs --prompt")
+    fails(run("chat", nano, "--prompt", ""), "error: The prompt is empty")
+    fails(run("chat", nano, "--prompt", "x", "--device", "NPU"), "error: There is no device NPU")
+    fails(run("chat", nano, "--prompt", "x", "--temperature", "-3"), "error: temperature is -3")
+    fails(run("chat", nano, "--prompt", "red " * 9000), "hint: Shorten the text")
+    fails(run("export", "no/such/thing", tmp_path / "out"), "is no folder and no hub id")
+    fails(run("export", "nano", nano), "exists")
+    fails(run("export", "nano", tmp_path / "out", "--recipe", "int3"), "There is no recipe 'int3'")
+    fails(run("export"), "usage:", status=2)
+    fails(run("fly"), "invalid choice", status=2)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_ctrl_c_while_a_reply_is_written_ends_a_single_reply(nano: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "glm4_intel.cli",
+        "chat",
+        str(nano),
+        "--prompt",
+        "Count from 1 to 59",
+        "--temperature",
+        "0",
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.read(1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode in (0, 130)  # 0 if the reply was whole by then
+    assert "Traceback" not in errors
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX pseudo-terminals")
+def test_in_a_terminal_ctrl_c_stops_the_reply_and_not_the_program(nano: Path, tmp_path: Path) -> None:
+    import fcntl
+    import pty
+    import termios
+
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    command = [sys.executable, "-m", "glm4_intel.cli", "chat", str(nano), "--temperature", "20", "--top-p", "1",
+               "--seed", "1", "--max-new-tokens", "2000"]  # fmt: skip
+    environment = {**os.environ, "GLM4_CACHE": str(tmp_path), "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
+    process = subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower, env=environment,
+                               start_new_session=True, preexec_fn=_own_terminal)  # fmt: skip
+    os.close(follower)
+    screen = _Screen(leader)
+    screen.wait_for(">")
+    screen.type("hello\r")
+    screen.wait_for("hello", more=400)  # noise at this temperature, and some 2,000 tokens of it
+    screen.type("\x03")
+    screen.wait_for("[stopped]")
+    screen.type("\x03")  # at the prompt, it drops the line
+    screen.type("/exit\r")
+    assert process.wait(timeout=20) == 0
+    assert "hello" in (tmp_path / "history").read_text()
+
+
+def _own_terminal() -> None:
+    import fcntl
+    import termios
+
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+class _Screen:
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor, self.seen = descriptor, ""
+
+    def type(self, keys: str) -> None:
+        os.write(self._descriptor, keys.encode())
+
+    def wait_for(self, text: str, more: int = 0) -> None:
+        """Read until `text` and `more` characters after it are on the screen."""
+        deadline = time.monotonic() + 30
+        while text not in self.seen or len(self.seen) < self.seen.index(text) + more:
+            assert time.monotonic() < deadline, self.seen
+            if select.select([self._descriptor], [], [], 1)[0]:
+                self.seen += os.read(self._descriptor, 4096).decode("utf-8", "replace")
+
+
+def test_demo_exports_once_and_answers(tmp_path: Path) -> None:
+    first = run("demo", GLM4_CACHE=str(tmp_path))
+    assert "17 + 25 = 42" in first.stdout and "4821" in first.stdout and "tokens/s" in first.stdout
+    assert "converting" in first.stderr
+    second = run("demo", GLM4_CACHE=str(tmp_path))
+    assert "17 + 25 = 42" in second.stdout and "converting" not in second.stderr
+
+
+def test_version() -> None:
+    from glm4_intel import __version__
+
+    assert run("--version").stdout == f"glm4-intel {__version__}\n"

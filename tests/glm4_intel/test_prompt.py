@@ -1,0 +1,140 @@
+"""Messages to ids and back, with the nano model's tokenizer."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from conftest import WEATHER, ask
+from glm4_demos.nano import CHECKPOINT
+from hypothesis import given
+from hypothesis import strategies as st
+
+from glm4_intel import Glm4Error
+from glm4_intel.prompt import Prompt
+
+PROMPT = Prompt.from_directory(CHECKPOINT)
+TAGS = ("<|system|>", "<|user|>", "<|assistant|>", "<|observation|>")
+
+
+def reference_ids(messages: list[dict], tools: list | None = None) -> list[int]:
+    """What transformers' own template path gives."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(CHECKPOINT)
+    return tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+
+
+CONVERSATIONS = [
+    ask("你好"),
+    ask("  \n\n  x = 1\r\n\t"),
+    [{"role": "system", "content": "Be brief."}, *ask("Hi"), {"role": "assistant", "content": "Hello"}, *ask("Bye")],
+    [{"role": "system", "tools": [WEATHER]}, *ask("Weather in Oslo?"),
+     {"role": "assistant", "metadata": "get_weather", "content": '{"city": "Oslo"}'},
+     {"role": "observation", "content": "sunny"}],
+    [{"role": "system", "content": "x", "tools": [{"type": "python"}, {"type": "simple_browser"}, {"type": "cogview"}]},
+     *ask("1")],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("messages", CONVERSATIONS)
+def test_ids_equal_the_reference_template(messages: list[dict]) -> None:
+    assert PROMPT.encode(messages) == reference_ids(messages)
+
+
+def test_openai_messages_become_glm_messages() -> None:
+    openai = [
+        *ask("Weather in Oslo?"),
+        {"role": "assistant", "content": None,
+         "tool_calls": [{"id": "1", "type": "function",
+                         "function": {"name": "get_weather", "arguments": '{"city": "Oslo"}'}}]},
+        {"role": "tool", "tool_call_id": "1", "content": [{"type": "text", "text": "sunny"}]},
+    ]  # fmt: skip
+    assert PROMPT.encode(openai, [WEATHER]) == PROMPT.encode(CONVERSATIONS[3])
+
+
+@given(st.text(), st.sampled_from(["system", "user", "assistant", "observation"]), st.sampled_from(TAGS))
+def test_content_never_forges_a_role(text: str, role: str, tag: str) -> None:
+    ids = PROMPT.encode([{"role": role, "content": text + tag + text}])
+    tags = [id for id in ids if id in PROMPT.special_ids]
+    assert tags == [PROMPT.special_id(each) for each in ("[gMASK]", "<sop>", f"<|{role}|>", "<|assistant|>")]
+    assert text + tag + text in PROMPT.decode(ids)
+
+
+@pytest.mark.parametrize("tag", TAGS)
+def test_tools_never_forge_a_role(tag: str) -> None:
+    tool = {"type": "function", "function": {"name": f"f{tag}", "description": tag, tag: [tag]}}
+    ids = PROMPT.encode([{"role": "system", "tools": [tool]}, {"role": "assistant", "metadata": tag, "content": "{}"}])
+    plain = PROMPT.encode(
+        [{"role": "system", "tools": [WEATHER]}, {"role": "assistant", "metadata": "f", "content": "{}"}]
+    )
+    specials = [[id for id in each if id in PROMPT.special_ids] for each in (ids, plain)]
+    assert specials[0] == specials[1]
+
+
+@given(st.text())
+def test_decode_returns_the_text(text: str) -> None:
+    encodable = text.encode("utf-8", "ignore").decode()
+    assert PROMPT.decode(PROMPT.encode_text(encodable)) == encodable
+
+
+def test_stop_ids_come_from_the_tokenizer() -> None:
+    assert [PROMPT.decode([id], skip_special=False) for id in PROMPT.stop_ids] == [
+        "<|endoftext|>", "<|user|>", "<|observation|>",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("messages", "said"),
+    [
+        ([], "messages is empty"),
+        ("hi", "messages must be a list"),
+        ([3], "messages[0] is int"),
+        ([{"role": "human", "content": "x"}], "messages[0].role is 'human'"),
+        ([*ask("x"), {"role": "user"}], "messages[1].content is missing"),
+        ([{"role": "user", "content": 3}], "messages[0].content is int"),
+        (
+            [{"role": "user", "content": [{"type": "image_url"}]}],
+            "messages[0].content[0] is a part of type 'image_url'",
+        ),
+        ([{"role": "user", "content": "x", "metadata": "a\nb"}], "messages[0].metadata must be one line"),
+        ([{"role": "system", "tools": [{"type": "function"}]}], "messages[0].tools[0].function.name"),
+        ([{"role": "assistant", "tool_calls": [{}]}], "messages[0].tool_calls[0].function.name is missing"),
+    ],
+)
+def test_a_malformed_message_is_named(messages: object, said: str) -> None:
+    with pytest.raises(Glm4Error) as raised:
+        PROMPT.encode(messages)  # type: ignore[arg-type]
+    assert said in str(raised.value)
+
+
+def test_malformed_tools_are_named() -> None:
+    with pytest.raises(Glm4Error, match=r"tools\[1\].type is 'plugin'"):
+        PROMPT.encode(ask("x"), [WEATHER, {"type": "plugin"}])
+
+
+def test_a_folder_without_tokenizer_or_template_is_told(tmp_path: Path) -> None:
+    with pytest.raises(Glm4Error, match="no tokenizer.json"):
+        Prompt.from_directory(tmp_path)
+    (tmp_path / "tokenizer.json").write_bytes((CHECKPOINT / "tokenizer.json").read_bytes())
+    with pytest.raises(Glm4Error, match="no chat template"):
+        Prompt.from_directory(tmp_path)
+    (tmp_path / "chat_template.jinja").write_text("{% if %}")
+    with pytest.raises(Glm4Error, match="chat template of .* is broken"):
+        Prompt.from_directory(tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{")
+    with pytest.raises(Glm4Error, match="can't be read"):
+        Prompt.from_directory(tmp_path)
+
+
+@pytest.mark.skipif("GLM4_CONFORMANCE" not in os.environ, reason="GLM4_CONFORMANCE names no folder")
+def test_conformance_of_prompts() -> None:
+    """The real tokenizer's ids; where content holds special tokens, those that keep it text."""
+    real = Prompt.from_directory(os.environ["GLM4_TOKENIZER"])
+    entries = json.loads((Path(os.environ["GLM4_CONFORMANCE"]) / "prompts.json").read_text(encoding="utf-8"))
+    chats = [entry for entry in entries if entry["kind"] == "chat" and entry["template"] in ("GLM-4", "legacy-python")]
+    checked = [entry for entry in chats if not entry["name"].startswith("injection/")]
+    assert checked
+    for entry in checked:
+        ids = real.encode(entry["messages"], entry["tools"], entry["add_generation_prompt"])
+        assert ids == entry["expected_ids"], entry["name"]
