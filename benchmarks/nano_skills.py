@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
+from transformers import GlmForCausalLM
+
 from environment import environment
 from glm4_demos.nano import CHECKPOINT
 from glm4_demos.nano.measure import measure
-from transformers import GlmForCausalLM
-
 from glm4_intel import GenerationParams, Runtime, load
 from glm4_intel.prompt import Prompt
 

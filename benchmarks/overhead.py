@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import openvino
 import openvino_genai
-from environment import environment
 
+from environment import environment
 from glm4_intel import load
 from glm4_intel.tools import ReplyStream
 

@@ -8,7 +8,6 @@ import statistics
 from pathlib import Path
 
 from environment import environment
-
 from glm4_intel import load
 
 

@@ -13,8 +13,17 @@ _HINTS = {  # what an engine's message holds: what to do
     "allocat": "Close other programs, or use a smaller recipe.",
 }
 _PROPERTIES: dict[tuple[str, str], dict[str, Any]] = {  # (kind of device, profile): OpenVINO properties
-    ("CPU", "chat"): {},
+    # GLM-4 has 2 KV heads: at 2 bytes a value, a thousand tokens of the 9B take 41 MB. The plugin's default of one byte
+    # saves little of that, and rounds so that its two attention back ends disagree.
+    ("CPU", "chat"): {"KV_CACHE_PRECISION": "f16"},
+    # No rounding beyond the weights': what a comparison of backends or of recipes is made with.
+    ("CPU", "accurate"): {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "KV_CACHE_PRECISION": "f32",
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
+    },
     ("GPU", "chat"): {},
+    ("GPU", "accurate"): {"INFERENCE_PRECISION_HINT": "f32"},
     ("NPU", "chat"): {},
 }
 
@@ -57,7 +66,7 @@ def properties(device: str, profile: str = "chat") -> dict[str, Any]:
     """The OpenVINO properties for a device and a profile. Raises Glm4Error for a profile that there is not."""
     kind = device.partition(".")[0]
     if (kind, profile) not in _PROPERTIES:
-        known = sorted({profile for _, profile in _PROPERTIES})
+        known = sorted(profile for known_kind, profile in _PROPERTIES if known_kind == kind)
         raise Glm4Error(f"There is no profile {profile!r} for {kind}", f"There are {', '.join(known)}.")
     return dict(_PROPERTIES[kind, profile])
 

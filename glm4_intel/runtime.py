@@ -19,18 +19,23 @@ from .tools import Event, ReplyStream, TextDelta, ToolCall
 
 
 def load(
-    path: str | Path, device: str = "CPU", backend: str | None = None, properties: Mapping[str, Any] | None = None
+    path: str | Path,
+    device: str = "CPU",
+    backend: str | None = None,
+    profile: str = "chat",
+    properties: Mapping[str, Any] | None = None,
 ) -> "Runtime":
     """A runtime for a model directory on a device: CPU, GPU, GPU.1, NPU or AUTO.
 
-    `backend` overrides the one that the directory is made for; `properties` are OpenVINO's, over the device's defaults.
+    `backend` overrides the one that the directory is made for. `profile` chooses the device's properties: "chat" for
+    speed, "accurate" for no rounding beyond the weights'; `properties` are OpenVINO's own, over those.
     Raises Glm4Error if the directory, the device or the engine refuses.
     """
     directory = artifact.read(path)
     factory = backend_factory(backend or directory.backend)
     name = require(device).name
     prompt = Prompt.from_directory(directory.path)
-    engine = factory(directory.path, name, _properties(name) | dict(properties or {}))
+    engine = factory(directory.path, name, _properties(name, profile) | dict(properties or {}))
     defaults = GenerationParams.from_generation_config(directory.generation)
     return Runtime(prompt, engine, defaults, directory.context_length, name)
 

@@ -6,12 +6,12 @@ from pathlib import Path
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
+
 from glm4_demos.nano import CHECKPOINT
 from glm4_export.pipeline import export
-from glm4_quantize.recipes import RECIPES
-
 from glm4_intel import Runtime, load
 from glm4_intel.prompt import Prompt
+from glm4_quantize.recipes import RECIPES
 
 WEATHER = {
     "type": "function",

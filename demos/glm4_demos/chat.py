@@ -25,6 +25,7 @@ class ChatArguments:
     model: Path
     device: str
     backend: str | None
+    profile: str
     system: str | None
     prompt: str | None
     json: bool
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="with --prompt: print the reply as one JSON object")
     parser.add_argument("--device", default="CPU", help="CPU, GPU, GPU.1, NPU or AUTO (default CPU)")
     parser.add_argument("--backend", help="openvino_genai (default) or optimum")
+    parser.add_argument("--profile", default="chat", help="chat (default), or accurate for exact comparisons")
     parser.add_argument("--max-new-tokens", type=int, metavar="N", help="end a reply after N tokens")
     parser.add_argument("--temperature", type=float, help="0 takes the most likely token each time")
     parser.add_argument("--top-p", type=float)
@@ -49,7 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     names = ("max_new_tokens", "temperature", "top_p", "top_k", "seed")
     sampling = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    options = ChatArguments(args.model, args.device, args.backend, args.system, args.prompt, args.json, sampling)
+    options = ChatArguments(
+        args.model, args.device, args.backend, args.profile, args.system, args.prompt, args.json, sampling
+    )
     if options.json and options.prompt is None:
         raise Glm4Error("--json needs --prompt", 'For example: glm4-intel chat MODEL --prompt "你好" --json')
     conversation = Conversation(_load(options), options.system, options.sampling)
@@ -107,7 +111,7 @@ def _load(options: ChatArguments) -> "Runtime":
     import glm4_intel
 
     print(f"loading {options.model} on {options.device} …", file=sys.stderr, flush=True)
-    return glm4_intel.load(options.model, options.device, options.backend)
+    return glm4_intel.load(options.model, options.device, options.backend, options.profile)
 
 
 def _answer(conversation: Conversation, options: ChatArguments) -> int:

@@ -11,11 +11,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from glm4_quantize.recipes import Recipe, compress
-
 from glm4_intel.artifact import UNFINISHED, Manifest, read_json, write_manifest
 from glm4_intel.errors import Glm4Error
 from glm4_intel.prompt import Prompt
+from glm4_quantize.recipes import Recipe, compress
 
 from .source import LAYOUTS, Checkpoint, resolve
 

@@ -10,13 +10,13 @@ import time
 from pathlib import Path
 
 import pytest
+
 from conftest import ask
 from glm4_demos.nano import CHECKPOINT
 from glm4_export import source
 from glm4_export.pipeline import export
-from glm4_quantize.recipes import RECIPES, Recipe
-
 from glm4_intel import Glm4Error, artifact, load
+from glm4_quantize.recipes import RECIPES, Recipe
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from conftest import ask
 from glm4_demos.nano import CHECKPOINT
-
 from glm4_intel import Glm4Error, artifact, load
 
 
@@ -87,5 +87,8 @@ def test_devices_and_backends_that_are_not_there_are_told(nano: Path) -> None:
     assert "CPU" in raised.value.hint
     with pytest.raises(Glm4Error, match="There is no backend 'llama'"):
         load(nano, backend="llama")
+    with pytest.raises(Glm4Error, match="There is no profile 'fast' for CPU") as raised:
+        load(nano, profile="fast")
+    assert "accurate" in raised.value.hint
     with pytest.raises(Glm4Error, match="CPU refuses the model"):
         load(nano, properties={"NOT_A_PROPERTY": "1"})

@@ -5,11 +5,11 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import WEATHER, ask
-from glm4_demos.nano import CHECKPOINT
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conftest import WEATHER, ask
+from glm4_demos.nano import CHECKPOINT
 from glm4_intel import Glm4Error
 from glm4_intel.prompt import Prompt
 

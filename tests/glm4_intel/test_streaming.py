@@ -1,9 +1,9 @@
 """Ids to text: whole characters only, and no part of a stop text."""
 
-from glm4_demos.nano import CHECKPOINT
 from hypothesis import given
 from hypothesis import strategies as st
 
+from glm4_demos.nano import CHECKPOINT
 from glm4_intel.prompt import Prompt
 from glm4_intel.streaming import StopTexts, TextStream
 
