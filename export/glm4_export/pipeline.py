@@ -126,11 +126,18 @@ def _growing(out: Path) -> Iterator[Path]:
         directory.mkdir(parents=True)
         yield directory
     except (OSError, RuntimeError) as error:
-        if getattr(error, "errno", None) == errno.ENOSPC or shutil.disk_usage(out.absolute().anchor).free < _MARGIN:
-            raise Glm4Error(f"The disk of {out} is full", "Free some space and run the export again.") from error
-        raise
+        raise (_understood(error, directory) or error) from error
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _understood(error: Exception, directory: Path) -> Glm4Error | None:
+    """What lies behind a library's error, where that is the disk or the memory."""
+    if getattr(error, "errno", None) == errno.ENOSPC or "iostream error" in str(error):
+        return Glm4Error(f"The disk of {directory.parent} is full", "Free some space and run the export again.")
+    if any(sign in str(error) for sign in ("bad_alloc", "not enough memory", "can't allocate memory")):
+        return Glm4Error("There is not enough memory for this export", "Close other programs, or use another machine.")
+    return None
 
 
 def _replace(directory: Path, out: Path) -> None:
