@@ -51,11 +51,11 @@ def discover() -> list[Device]:
 
 def require(name: str) -> Device:
     """The device of that name, or a Glm4Error that lists those there are."""
-    devices = discover()
-    if name == "AUTO":
+    devices, wanted = discover(), name.upper()
+    if wanted == "AUTO":
         return devices[0]
     for device in devices:
-        if device.name == name or (device.kind == name and device.name == f"{name}.0"):
+        if device.name in (wanted, f"{wanted}.0"):
             return device
     there = ", ".join(device.name for device in devices)
     hint = f"There is {there}. Is the driver installed? See: glm4-intel doctor"

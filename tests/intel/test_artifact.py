@@ -81,6 +81,10 @@ def test_a_config_without_context_is_told(copy: Path) -> None:
         load(copy)
 
 
+def test_devices_by_name(nano: Path) -> None:
+    assert [load(nano, device=name).device for name in ("CPU", "cpu", "AUTO")] == ["CPU"] * 3
+
+
 def test_devices_and_backends_that_are_not_there_are_told(nano: Path) -> None:
     with pytest.raises(Glm4Error, match="There is no device GPU.7") as raised:
         load(nano, device="GPU.7")
