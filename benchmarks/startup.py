@@ -1,6 +1,6 @@
 """How long it takes to be useful, in fresh processes: the help, the import, one reply, the demo's second run.
 
-    python benchmarks/startup.py DIR                          # best and median of 10
+python benchmarks/startup.py DIR                          # best and median of 10
 """
 
 import argparse

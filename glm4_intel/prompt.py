@@ -31,6 +31,7 @@ class Prompt:
         self._special = {
             token.content: id for id, token in tokenizer.get_added_tokens_decoder().items() if token.special
         }
+        self._bytes: dict[int, bytes] = {}
         self._template: Template = _environment().from_string(template)
 
     @classmethod
@@ -82,6 +83,11 @@ class Prompt:
 
     def token_bytes(self, id: int) -> bytes:
         """The bytes that a token stands for; none for an id that the tokenizer does not know."""
+        if (known := self._bytes.get(id)) is None:
+            known = self._bytes[id] = self._read_bytes(id)
+        return known
+
+    def _read_bytes(self, id: int) -> bytes:
         token: str | None = self.tokenizer.id_to_token(id)
         if token is None:
             return b""

@@ -40,6 +40,10 @@ def load(
     return Runtime(prompt, engine, defaults, directory.context_length, name)
 
 
+_MOMENT = 0.004
+"""Seconds in which tokens share a chunk: a fast engine would otherwise wait for Python at each of them."""
+
+
 class Runtime:
     """A loaded model. Any number of threads may stream from it at once."""
 
@@ -108,18 +112,23 @@ class _ReplyInProgress:
         self._text, self._stops = TextStream(prompt.token_bytes), StopTexts(params.stop)
         self._times: list[float] = []
         self._waiting: list[int] = []  # ids whose text has not been shown
+        self._undecoded = 0  # where those begin that have not been decoded
         self._called = False
 
     def chunks(self, backend: Backend, ids: Sequence[int], cancelled: Callable[[], bool]) -> Iterator[Chunk]:
-        started, reason = time.perf_counter(), None
+        """A chunk for every token, or for as many as come in a moment too short to see."""
+        started, shown_at, reason = time.perf_counter(), 0.0, None
+        moment = 0.0 if self._params.stop else _MOMENT  # a stop text is looked for at every token
         tokens = backend.stream(ids, self._params, cancelled)
         try:
             for id in tokens:
-                self._times.append(time.perf_counter())
+                now = time.perf_counter()
+                self._times.append(now)
                 self._waiting.append(id)
-                shown = self._stops.feed(self._text.feed(id))
-                if shown and (chunk := self._chunk(self._reading.feed(shown))):
-                    yield chunk
+                if now - shown_at >= moment:
+                    shown_at = now
+                    if chunk := self._chunk(self._reading.feed(self._decoded())):
+                        yield chunk
                 if self._stops.found or id in self._params.stop_ids:
                     reason = "stop"
                     break
@@ -129,17 +138,22 @@ class _ReplyInProgress:
             reason = "cancelled" if cancelled() else "length"
         yield self._last(reason, started)
 
+    def _decoded(self) -> str:
+        """The text of the ids that have not been decoded yet."""
+        ids, self._undecoded = self._waiting[self._undecoded :], len(self._waiting)
+        return self._stops.feed(self._text.feed(ids))
+
     def _chunk(self, events: Sequence[Event]) -> Chunk | None:
         if not events:
             return None
         text = "".join(event.text for event in events if isinstance(event, TextDelta))
         calls = tuple(event for event in events if isinstance(event, ToolCall))
         self._called = self._called or bool(calls)
-        ids, self._waiting = tuple(self._waiting), []
+        ids, self._waiting, self._undecoded = tuple(self._waiting), [], 0
         return Chunk(text, ids, calls)
 
     def _last(self, reason: str, started: float) -> Chunk:
-        rest = self._stops.feed(self._text.close()) + self._stops.close()
+        rest = self._decoded() + self._stops.feed(self._text.close()) + self._stops.close()
         events = self._reading.feed(rest) + self._reading.close()
         chunk = self._chunk(events) or Chunk("", tuple(self._waiting))
         final: FinishReason = "tool_calls" if reason == "stop" and self._called else reason  # type: ignore[assignment]

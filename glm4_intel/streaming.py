@@ -2,18 +2,18 @@
 
 import codecs
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 
 class TextStream:
-    """Decodes ids one at a time, byte by byte, holding back what is not a whole character yet."""
+    """Decodes ids as they come, holding back what is not a whole character yet."""
 
     def __init__(self, token_bytes: Callable[[int], bytes]) -> None:
         self._token_bytes = token_bytes
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
-    def feed(self, id: int) -> str:
-        return self._decoder.decode(self._token_bytes(id))
+    def feed(self, ids: Iterable[int]) -> str:
+        return self._decoder.decode(b"".join(map(self._token_bytes, ids)))
 
     def close(self) -> str:
         """What is left; a character cut short becomes U+FFFD."""

@@ -33,7 +33,9 @@ def run(args: argparse.Namespace) -> int:
     from .pipeline import Progress, export
 
     progress = Progress()
-    export(options.source, options.out, recipe, options.revision, options.checks, options.force, progress)
-    progress.done()
+    try:
+        export(options.source, options.out, recipe, options.revision, options.checks, options.force, progress)
+    finally:
+        progress.done()
     print(f"{options.out} is ready. Talk to it: glm4-intel chat {options.out}", file=sys.stderr)
     return 0

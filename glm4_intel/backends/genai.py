@@ -6,9 +6,10 @@ Streams of other threads wait their turn. Prefix caching lets a later turn skip 
 """
 
 import json
-import queue
 import secrets
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,10 @@ _PREFILL_TOKENS = 1024
 
 _LOOK_UP = 0.05
 """Seconds after which a stream that waits for the engine looks whether it has been cancelled."""
+_MOMENT = 0.015
+"""Seconds in which ids are handed over together: a frame of a screen."""
+_MAIN = threading.main_thread()
+_RUNNING, _CANCEL = openvino_genai.StreamingStatus.RUNNING, openvino_genai.StreamingStatus.CANCEL
 
 
 def create(directory: Path, device: str, properties: Mapping[str, Any]) -> "GenAiBackend":
@@ -58,18 +63,18 @@ class GenAiBackend:
         while not self._busy.acquire(timeout=_LOOK_UP):
             if cancelled():
                 return
-        streamer = _Streamer()
+        streamer = _Streamer(cancelled)
         prompt = openvino.Tensor(np.array([ids], dtype=np.int64))
         threading.Thread(target=self._run, args=(prompt, _config(params), streamer)).start()
         taken = 0
         try:
-            for id in streamer.taken_until(cancelled):
+            for id in streamer.taken():
                 taken += 1
                 yield id
                 if id in params.stop_ids or taken == params.max_new_tokens:
                     return
         finally:
-            streamer.cancelled = True
+            streamer.unwanted = True
         if not cancelled():
             raise Glm4Error("The KV cache is full", "Shorten the conversation.")
 
@@ -80,40 +85,55 @@ class GenAiBackend:
             streamer.failure = error
         finally:
             self._busy.release()
-            streamer.ids.put(None)
+            streamer.finish()
 
 
 class _Streamer(openvino_genai.StreamerBase):  # type: ignore[misc]
-    """Hands the ids of one reply from the engine's thread to the one that waits for them; None after the last."""
+    """Hands the ids of one reply from the engine's thread to the one that takes them.
 
-    def __init__(self) -> None:
+    Ids that come faster than anyone reads are handed over several at a time: waking the taker for each of them would
+    take the engine's cores from it.
+    """
+
+    def __init__(self, cancelled: Callable[[], bool]) -> None:
         super().__init__()
-        self.ids: queue.SimpleQueue[list[int] | None] = queue.SimpleQueue()
-        self.cancelled = False
+        self.unwanted = False
         self.failure: Exception | None = None
+        self._cancelled = cancelled
+        self._ids: deque[int] = deque()
+        self._news, self._told, self._finished = threading.Event(), 0.0, False
 
-    def taken_until(self, cancelled: Callable[[], bool]) -> Iterator[int]:
-        """The ids as they come, up to the end of the reply or until `cancelled()`."""
-        while not cancelled():
-            try:
-                ids = self.ids.get(timeout=_LOOK_UP)
-            except queue.Empty:
+    def taken(self) -> Iterator[int]:
+        """The ids as they come, up to the end of the reply or until it is cancelled."""
+        while not self._cancelled():
+            if not self._news.wait(_LOOK_UP):
                 continue
-            if ids is None:
+            self._news.clear()
+            finished = self._finished
+            while self._ids and not self._cancelled():
+                yield self._ids.popleft()
+            if finished:
                 break
-            yield from ids
         if self.failure:
             raise Glm4Error(f"The engine failed: {self.failure}", "See: glm4-intel doctor") from self.failure
 
     def write(self, token: int | list[int]) -> Any:
         """The pipeline's call for each token; its answer says whether to go on."""
-        self.ids.put(token if isinstance(token, list) else [token])
-        status = openvino_genai.StreamingStatus
-        over = self.cancelled or not threading.main_thread().is_alive()  # the program has ended: so does the reply
-        return status.CANCEL if over else status.RUNNING
+        self._ids.extend(token) if isinstance(token, list) else self._ids.append(token)
+        now = time.perf_counter()
+        if now - self._told >= _MOMENT:
+            self._told = now
+            self._news.set()
+        over = self.unwanted or self._cancelled() or not _MAIN.is_alive()  # a program that has ended ends its replies
+        return _CANCEL if over else _RUNNING
 
     def end(self) -> None:
-        """Nothing: the end is known from the ids."""
+        """Nothing: the end of `generate` is the end."""
+
+    def finish(self) -> None:
+        """The engine is done: nothing comes after what has come."""
+        self._finished = True
+        self._news.set()
 
 
 def _config(params: GenerationParams) -> Any:

@@ -23,7 +23,7 @@ def test_an_answer(glm: Runtime) -> None:
 
 def test_generate_is_the_join_of_stream(glm: Runtime) -> None:
     chunks = list(glm.stream(COUNT, temperature=0))
-    assert len(chunks) > 20
+    assert len(chunks) > 5
     assert [chunk.finish_reason for chunk in chunks[:-1]] == [None] * (len(chunks) - 1)
     reply, whole = Reply.join(chunks), glm.generate(COUNT, temperature=0)
     assert (reply.text, reply.token_ids) == (whole.text, whole.token_ids)

@@ -14,7 +14,7 @@ PROMPT = Prompt.from_directory(CHECKPOINT)
 def test_pieces_are_whole_characters_and_add_up(text: str) -> None:
     encodable = text.encode("utf-8", "ignore").decode()
     stream = TextStream(PROMPT.token_bytes)
-    pieces = [stream.feed(id) for id in PROMPT.encode_text(encodable)]
+    pieces = [stream.feed([id]) for id in PROMPT.encode_text(encodable)]
     assert "".join(pieces) == encodable and stream.close() == ""
 
 
@@ -22,7 +22,7 @@ def test_a_character_cut_short_becomes_the_replacement_character() -> None:
     stream = TextStream(PROMPT.token_bytes)
     ids = PROMPT.encode_text("👋")
     assert len(ids) > 1
-    assert [stream.feed(id) for id in ids[:-1]] == [""] * (len(ids) - 1)
+    assert [stream.feed([id]) for id in ids[:-1]] == [""] * (len(ids) - 1)
     assert stream.close() == "\ufffd"
 
 
