@@ -78,15 +78,18 @@ class ReplyStream:
 
     def feed(self, text: str) -> list[Event]:
         """Take the next piece of the reply; the events that it makes certain."""
+        if self._ended:
+            return []
         events: list[Event] = []
-        self._unread += text
-        while not self._ended and (tag := _TAG.search(self._unread)):
-            events += self._read(self._unread[: tag.start()])
-            self._unread = self._unread[tag.end() :]
-            if tag.group() == _PART:
-                events += self._next_part()
-            else:
+        unread, start = self._unread + text, 0
+        for tag in _TAG.finditer(unread):
+            events += self._read(unread[start : tag.start()])
+            start = tag.end()
+            if tag.group() != _PART:
                 self._ended = tag.group()
+                break
+            events += self._next_part()
+        self._unread = unread[start:]
         if not self._ended:
             events += self._read(self._take_unread())
         return _joined(events)

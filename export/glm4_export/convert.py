@@ -15,14 +15,29 @@ from optimum.exporters.utils import get_decoder_models_for_export
 from transformers import AutoTokenizer, GlmForCausalLM
 from transformers.utils import logging as transformers_logging
 
+from glm4_intel.errors import Glm4Error
+
 _TASK, _LIBRARY = "text-generation-with-past", "transformers"
 
 
 def load(path: Path) -> GlmForCausalLM:
-    """The checkpoint's model in its own type; its weights stay in the memory-mapped file as long as they can."""
+    """The checkpoint's model in its own type; its weights stay in the memory-mapped file as long as they can.
+
+    Raises Glm4Error if its tensors are not those that its config.json describes.
+    """
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    return GlmForCausalLM.from_pretrained(path, dtype="auto", local_files_only=True).eval()
+    again = "Is config.json this checkpoint's own? Fetch both again."
+    try:
+        model, info = GlmForCausalLM.from_pretrained(
+            path, dtype="auto", local_files_only=True, output_loading_info=True
+        )
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise Glm4Error(f"{path} can't be loaded: {str(error).strip().splitlines()[0]}", again) from error
+    lacking = sorted([*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])])
+    if lacking:  # transformers would go on with random numbers in their place
+        raise Glm4Error(f"{path} lacks {lacking[0]} or has it in another shape ({len(lacking)} such tensors)", again)
+    return model.eval()
 
 
 def convert(model: GlmForCausalLM) -> tuple[Model, Any]:

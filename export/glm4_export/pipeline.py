@@ -5,7 +5,7 @@ import logging
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import version
 from pathlib import Path
@@ -43,10 +43,11 @@ def export(
         raise Glm4Error(f"{out} exists", "Choose another folder, or replace it with --force.")
     report("reading the checkpoint")
     checkpoint = resolve(source, revision)
+    stop_ids = Prompt.from_directory(checkpoint.path).stop_ids
     _check_space(out, checkpoint, recipe)
     with _growing(out) as directory:
         verification = _build(checkpoint, directory, recipe, checks, report)
-        write_manifest(directory, _manifest(checkpoint, recipe, verification))
+        write_manifest(directory, _manifest(checkpoint, recipe, stop_ids, verification))
         _replace(directory, out)
     return out
 
@@ -78,7 +79,9 @@ def _build(
         return check.compare(directory, references).to_dict()
 
 
-def _manifest(checkpoint: Checkpoint, recipe: Recipe, verification: dict[str, Any]) -> Manifest:
+def _manifest(
+    checkpoint: Checkpoint, recipe: Recipe, stop_ids: Sequence[int], verification: dict[str, Any]
+) -> Manifest:
     generation = checkpoint.path / "generation_config.json"
     return Manifest(
         backend="openvino_genai",
@@ -88,7 +91,7 @@ def _manifest(checkpoint: Checkpoint, recipe: Recipe, verification: dict[str, An
         recipe=recipe.to_dict(),
         targets=list(recipe.targets),
         libraries={name: version(name) for name in _LIBRARIES},
-        stop_ids=list(Prompt.from_directory(checkpoint.path).stop_ids),
+        stop_ids=list(stop_ids),
         context_length=checkpoint.config["max_position_embeddings"],
         generation=read_json(generation) if generation.is_file() else {},
         verification=verification,

@@ -114,6 +114,28 @@ def test_what_is_no_checkpoint(nano: Path, checkpoint: Path, tmp_path: Path) -> 
     refused(checkpoint, tmp_path, "config.json can't be read")
 
 
+def test_a_checkpoint_that_lacks_a_tensor(checkpoint: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(checkpoint / "model.safetensors")
+    del tensors["model.layers.3.mlp.down_proj.weight"]
+    save_file(tensors, checkpoint / "model.safetensors", metadata={"format": "pt"})
+    refused(checkpoint, tmp_path, "lacks model.layers.3.mlp.down_proj.weight")
+
+
+@pytest.mark.parametrize("change", [{"hidden_size": 384}, {"num_hidden_layers": 9}, {"hidden_size": "wide"}])
+def test_a_config_that_is_not_the_checkpoints(checkpoint: Path, tmp_path: Path, change: dict) -> None:
+    config = json.loads((checkpoint / "config.json").read_text())
+    (checkpoint / "config.json").write_text(json.dumps(config | change))
+    refused(checkpoint, tmp_path, "can't be loaded|in another shape")
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "chat_template.jinja"])
+def test_a_checkpoint_that_can_not_be_talked_to(checkpoint: Path, tmp_path: Path, name: str) -> None:
+    (checkpoint / name).unlink()
+    refused(checkpoint, tmp_path, "has no (tokenizer.json|chat template)")
+
+
 def test_a_hub_id_without_network(tmp_path: Path) -> None:
     refused("THUDM/glm-4-9b-chat-hf", tmp_path, "THUDM/glm-4-9b-chat-hf can't be fetched")
 

@@ -70,7 +70,16 @@ def test_text_that_can_be_no_call_is_shown_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["{" * 10**6, "f\n{" * 300_000, "<" * 10**6, "f\n" + '{"a":' * 200_000, "\n" * 10**6, "f\n{}x\n" * 100_000]
+    "text",
+    [
+        "{" * 10**6,
+        "f\n{" * 300_000,
+        "<" * 10**6,
+        "f\n" + '{"a":' * 200_000,
+        "\n" * 10**6,
+        "f\n{}x\n" * 100_000,
+        "<|assistant|>" * 80_000,
+    ],
 )
 @pytest.mark.parametrize("end", ["", "<|observation|>"])
 def test_no_reply_takes_quadratic_time(text: str, end: str) -> None:
