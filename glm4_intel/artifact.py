@@ -150,9 +150,8 @@ def _check_names(directory: Path) -> None:
         return
     if directory.name.endswith(UNFINISHED):
         raise Glm4Error(f"{directory} is an unfinished export", "Run the export again.")
-    if re.search(
-        r'"Glm|"ChatGLM', (directory / "config.json").read_text() if (directory / "config.json").is_file() else ""
-    ):
+    config = directory / "config.json"
+    if config.is_file() and re.search(r'"Glm|"ChatGLM', config.read_text(encoding="utf-8")):
         raise Glm4Error(
             f"{directory} has no {missing[0]}", f"It looks like a checkpoint: glm4-intel export {directory} OUT"
         )

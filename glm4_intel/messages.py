@@ -30,9 +30,10 @@ def to_glm(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | Non
     return leading + [turn for index, message in enumerate(messages) for turn in _turns(message, f"messages[{index}]")]
 
 
-def tool_names(messages: Sequence[Message]) -> list[str]:
-    """The names that a model may call in a conversation in GLM's form."""
-    return [_tool_name(tool) for message in messages for tool in message.get("tools") or ()]
+def tool_names(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None = None) -> list[str]:
+    """The names that a model may call in a conversation that is known to be well-formed."""
+    declared = [tools or (), *(message.get("tools") or () for message in messages)]
+    return [_tool_name(tool) for each in declared for tool in each]
 
 
 def check_tools(tools: Any, where: str) -> list[dict[str, Any]]:

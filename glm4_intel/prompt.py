@@ -1,6 +1,7 @@
 """Messages to token ids and back, as the model directory's own chat template and tokenizer say."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -139,9 +140,7 @@ class Prompt:
         return [segment for segment in self._special_pattern.split(text) if segment]
 
     @cached_property
-    def _special_pattern(self) -> Any:
-        import re
-
+    def _special_pattern(self) -> re.Pattern[str]:
         return re.compile("(" + "|".join(map(re.escape, self._special)) + ")")
 
 

@@ -12,7 +12,7 @@ from .backends import Backend, backend_factory
 from .devices import properties, require
 from .errors import Glm4Error
 from .generation import Chunk, FinishReason, GenerationParams, Reply, Timing, Usage
-from .messages import Message, to_glm, tool_names
+from .messages import Message, tool_names
 from .prompt import Prompt
 from .streaming import StopTexts, TextStream
 from .tools import Event, ReplyStream, TextDelta, ToolCall
@@ -69,9 +69,8 @@ class Runtime:
         are GenerationParams'. Raises Glm4Error, before anything is generated, for malformed messages or parameters
         and for a prompt that leaves no room in the context.
         """
-        names = tool_names(to_glm(messages, tools))
         ids = self.prompt.encode(messages, tools)
-        return self.stream_ids(ids, ReplyStream(names), cancel, **overrides)
+        return self.stream_ids(ids, ReplyStream(tool_names(messages, tools)), cancel, **overrides)
 
     def generate(
         self,

@@ -7,10 +7,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
 
-from glm4_demos.nano import CHECKPOINT
 from glm4_export.pipeline import export
 from glm4_intel import Runtime, load
-from glm4_intel.prompt import Prompt
 from glm4_quantize.recipes import RECIPES
 
 WEATHER = {
@@ -40,9 +38,3 @@ def nano(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def glm(nano: Path) -> Runtime:
     return load(nano)
-
-
-@pytest.fixture(scope="session")
-def prompt() -> Prompt:
-    """The nano checkpoint's prompt, which needs no export."""
-    return Prompt.from_directory(CHECKPOINT)

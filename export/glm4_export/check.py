@@ -26,7 +26,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Verification:
-    """The share of prompts continued alike, and the largest difference of a logit after any of them."""
+    """How many prompts were continued alike, and the largest difference of a logit after any of them."""
 
     prompts: int
     tokens_each: int

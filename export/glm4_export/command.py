@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     options = ExportArguments(args.source, args.out, args.recipe, args.revision, args.checks, args.force)
     recipe = recipe_named(options.recipe)
-    from .pipeline import Progress, export
+    from .pipeline import export
 
     progress = Progress()
     try:
@@ -39,3 +40,20 @@ def run(args: argparse.Namespace) -> int:
         progress.done()
     print(f"{options.out} is ready. Talk to it: glm4-intel chat {options.out}", file=sys.stderr)
     return 0
+
+
+class Progress:
+    """Tells on stderr what is being done, and after each step how long it took."""
+
+    def __init__(self) -> None:
+        self._started: float | None = None
+
+    def __call__(self, line: str) -> None:
+        self.done()
+        self._started = time.perf_counter()
+        print(f"{line} … ", end="", file=sys.stderr, flush=True)
+
+    def done(self) -> None:
+        if self._started is not None:
+            print(f"{time.perf_counter() - self._started:.1f} s", file=sys.stderr, flush=True)
+            self._started = None

@@ -4,7 +4,6 @@ import errno
 import logging
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import version
@@ -167,20 +166,3 @@ def _less_logging() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-class Progress:
-    """Tells on stderr what is being done, and after each step how long it took."""
-
-    def __init__(self) -> None:
-        self._started: float | None = None
-
-    def __call__(self, line: str) -> None:
-        self.done()
-        self._started = time.perf_counter()
-        print(f"{line} … ", end="", file=sys.stderr, flush=True)
-
-    def done(self) -> None:
-        if self._started is not None:
-            print(f"{time.perf_counter() - self._started:.1f} s", file=sys.stderr, flush=True)
-            self._started = None

@@ -28,7 +28,6 @@ _CACHE_BYTES = 2 << 30
 """A cache of conversations' prefixes beyond one whole context takes at most this much."""
 _PREFILL_TOKENS = 1024
 """Prompt tokens computed in one step: large enough for full speed, small enough to cancel in."""
-
 _LOOK_UP = 0.05
 """Seconds after which a stream that waits for the engine looks whether it has been cancelled."""
 _MOMENT = 0.015
@@ -60,12 +59,12 @@ class GenAiBackend:
 
     def stream(self, ids: Sequence[int], params: GenerationParams, cancelled: Callable[[], bool]) -> Iterator[int]:
         """See Backend.stream."""
+        prompt, config = openvino.Tensor(np.array([ids], dtype=np.int64)), _config(params)
         while not self._busy.acquire(timeout=_LOOK_UP):
             if cancelled():
                 return
         streamer = _Streamer(cancelled)
-        prompt = openvino.Tensor(np.array([ids], dtype=np.int64))
-        threading.Thread(target=self._run, args=(prompt, _config(params), streamer)).start()
+        threading.Thread(target=self._run, args=(prompt, config, streamer)).start()
         taken = 0
         try:
             for id in streamer.taken():
