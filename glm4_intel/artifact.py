@@ -19,6 +19,7 @@ _OPENVINO_FILES = (
     "openvino_model.xml", "openvino_model.bin", "openvino_tokenizer.xml", "openvino_tokenizer.bin",
     "openvino_detokenizer.xml", "openvino_detokenizer.bin", "tokenizer.json", "config.json",
 )  # fmt: skip
+_AGAIN = "Copy or export the model again."
 _HASHED_ON_LOAD = 64 << 20
 """Files up to this size are hashed at every load; of larger ones the size is checked."""
 
@@ -46,6 +47,8 @@ class Manifest:
     context_length: int
     generation: dict[str, Any]
     verification: dict[str, Any] | None
+    chats: bool = True
+    """False for a base model, which completes text."""
     files: dict[str, FileRecord] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 
@@ -81,6 +84,8 @@ def read(path: str | Path) -> ModelDirectory:
     if not directory.is_dir():
         raise Glm4Error(f"There is no model directory {directory}", "Make one with: glm4-intel export SOURCE OUT")
     manifest = _read_manifest(directory)
+    if manifest is None and directory.name.endswith(UNFINISHED):
+        raise Glm4Error(f"{directory} is an unfinished export", "Run the export again.")
     if manifest:
         _check_files(directory, manifest)
     else:
@@ -92,14 +97,20 @@ def read(path: str | Path) -> ModelDirectory:
     return ModelDirectory(directory, config, read_json(generation) if generation.is_file() else {}, manifest)
 
 
-def write_manifest(directory: Path, manifest: Manifest) -> None:
-    """Record every file of the directory and write `glm4.json` in one step, as the last of them."""
-    files = {
-        path.relative_to(directory).as_posix(): FileRecord(path.stat().st_size, sha256(path))
-        for path in sorted(directory.rglob("*"))
-        if path.is_file() and path.name != MANIFEST
-    }
-    text = json.dumps({**asdict(manifest), "files": {name: asdict(record) for name, record in files.items()}},
+def record(path: Path) -> FileRecord:
+    """The record of a file as it is now."""
+    return FileRecord(path.stat().st_size, sha256(path))
+
+
+def write_manifest(directory: Path, manifest: Manifest, recorded: Mapping[str, FileRecord] | None = None) -> None:
+    """Record every file of the directory and write `glm4.json` in one step, as the last of them.
+
+    `recorded` files, by name, are not read again.
+    """
+    known = recorded or {}
+    paths = {path.relative_to(directory).as_posix(): path for path in sorted(directory.rglob("*")) if path.is_file()}
+    files = {name: known.get(name) or record(path) for name, path in paths.items() if name != MANIFEST}
+    text = json.dumps({**asdict(manifest), "files": {name: asdict(file) for name, file in files.items()}},
                       ensure_ascii=False, indent=2)  # fmt: skip
     temporary = directory / f"{MANIFEST}.tmp"
     with temporary.open("w", encoding="utf-8") as file:
@@ -148,8 +159,6 @@ def _check_names(directory: Path) -> None:
     missing = [name for name in _OPENVINO_FILES if not (directory / name).is_file()]
     if not missing:
         return
-    if directory.name.endswith(UNFINISHED):
-        raise Glm4Error(f"{directory} is an unfinished export", "Run the export again.")
     config = directory / "config.json"
     if config.is_file() and re.search(r'"Glm|"ChatGLM', config.read_text(encoding="utf-8")):
         raise Glm4Error(
@@ -158,15 +167,25 @@ def _check_names(directory: Path) -> None:
     raise Glm4Error(f"{directory} is not a model directory: it has no {missing[0]}", "See glm4-intel export --help.")
 
 
+def check_hashes(directory: Path, manifest: Manifest) -> None:
+    """Compare every file's SHA-256, however large, with the manifest's. Raises Glm4Error naming one that differs."""
+    for name, record in manifest.files.items():
+        _check_hash(directory / name, record)
+
+
 def _check_files(directory: Path, manifest: Manifest) -> None:
     """Sizes of all the files that the manifest lists, and hashes of the small ones."""
-    again = "Copy or export the model again."
     for name, record in manifest.files.items():
         file = directory / name
         if not file.is_file():
-            raise Glm4Error(f"{directory} lacks {name}", again)
+            raise Glm4Error(f"{directory} lacks {name}", _AGAIN)
         size = file.stat().st_size
         if size != record.size:
-            raise Glm4Error(f"{file} has {size:,} bytes, not the {record.size:,} that {MANIFEST} records", again)
-        if size <= _HASHED_ON_LOAD and sha256(file) != record.sha256:
-            raise Glm4Error(f"{file} has changed: its SHA-256 is not the one that {MANIFEST} records", again)
+            raise Glm4Error(f"{file} has {size:,} bytes, not the {record.size:,} that {MANIFEST} records", _AGAIN)
+        if size <= _HASHED_ON_LOAD:
+            _check_hash(file, record)
+
+
+def _check_hash(file: Path, record: FileRecord) -> None:
+    if sha256(file) != record.sha256:
+        raise Glm4Error(f"{file} has changed: its SHA-256 is not the one that {MANIFEST} records", _AGAIN)

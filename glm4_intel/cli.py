@@ -13,6 +13,7 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: (module, help)
     "export": ("glm4_export.command", "checkpoint to OpenVINO model directory, compressed and checked"),
     "chat": ("glm4_demos.chat", "talk to a model in the terminal, or get one reply with --prompt"),
     "demo": ("glm4_demos.demo", "export the embedded nano model and ask it three questions; offline"),
+    "verify": ("glm4_intel.commands.verify", "is a model directory whole, and does this engine compute the same"),
     "doctor": ("glm4_intel.commands.doctor", "what OpenVINO finds on this machine"),
 }
 _EXTRAS = {"torch": "export", "transformers": "export", "optimum": "export", "nncf": "export", "gradio": "web",

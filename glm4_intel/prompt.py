@@ -7,6 +7,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from .artifact import read_json
 from .errors import Glm4Error
 from .messages import Message, to_glm
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from jinja2 import Template
     from tokenizers import Tokenizer
 
+_TEXT_PREFIX = ("[gMASK]", "<sop>")  # before every text of GLM-4, as its tokenizer has it
 STOP_TOKENS = ("<|endoftext|>", "<|user|>", "<|observation|>")
 _PRIVATE_USE = range(0xE000, 0xF900)
 """Code points that stand in for special tokens typed in content while the template is rendered."""
@@ -24,16 +26,18 @@ class Prompt:
 
     The ids equal those of the reference template whenever the content holds no special token. A special token typed
     in any role, tool or metadata is encoded as the plain text it is, so that no message can forge a role.
+
+    Without a template it is a base model's, which completes a text and has no turns.
     """
 
-    def __init__(self, tokenizer: "Tokenizer", template: str) -> None:
+    def __init__(self, tokenizer: "Tokenizer", template: str | None) -> None:
         self.tokenizer = tokenizer
         tokenizer.encode_special_tokens = True  # from here on, every text given to the tokenizer is content
         self._special = {
             token.content: id for id, token in tokenizer.get_added_tokens_decoder().items() if token.special
         }
         self._bytes: dict[int, bytes] = {}
-        self._template: Template = _environment().from_string(template)
+        self._template: Template | None = None if template is None else _environment().from_string(template)
 
     @classmethod
     def from_directory(cls, path: str | Path) -> "Prompt":
@@ -52,7 +56,7 @@ class Prompt:
         except Exception as error:  # tokenizers raises bare Exception for a file that it can't parse
             raise Glm4Error(f"{file} can't be read: {error}", "Copy it from the checkpoint again.") from error
         try:
-            return cls(tokenizer, _read_template(directory))
+            return cls(tokenizer, read_template(directory))
         except TemplateError as error:
             raise Glm4Error(f"The chat template of {directory} is broken: {error}") from error
 
@@ -62,7 +66,12 @@ class Prompt:
         tools: Sequence[Mapping[str, Any]] | None = None,
         add_generation_prompt: bool = True,
     ) -> list[int]:
-        """The token ids of a conversation. Raises Glm4Error for a malformed message or tool."""
+        """The token ids of a conversation. Raises Glm4Error for a malformed message or tool.
+
+        For a base model, those of the text of one user message, to be completed.
+        """
+        if self._template is None:
+            return self._encode_text_to_complete(messages, tools)
         conversation = to_glm(messages, None if self._takes_tools else tools)
         neutral, stand_ins = self._neutralise([conversation, tools])
         text = self._render(neutral[0], neutral[1], add_generation_prompt)
@@ -73,6 +82,23 @@ class Prompt:
             else:
                 ids += self.encode_text(segment.translate(stand_ins))
         return ids
+
+    @property
+    def chats(self) -> bool:
+        """Whether the model answers messages; a base model completes text."""
+        return self._template is not None
+
+    def _encode_text_to_complete(
+        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None
+    ) -> list[int]:
+        conversation = to_glm(messages, tools)
+        if len(conversation) != 1 or conversation[0]["role"] != "user" or tools:
+            raise Glm4Error(
+                "This is a base model: it completes one text, and knows no turns, system messages or tools",
+                "Give it one user message, or use a chat model.",
+            )
+        prefix = [self._special[token] for token in _TEXT_PREFIX if token in self._special]
+        return [*prefix, *self.encode_text(conversation[0]["content"])]
 
     def encode_text(self, text: str) -> list[int]:
         """The token ids of plain text, special tokens in it included as the text they are."""
@@ -94,7 +120,7 @@ class Prompt:
             return b""
         if id in self.special_ids:
             return token.encode()
-        table = _byte_of_character()
+        table = byte_of_character()
         return bytes(table[character] for character in token)
 
     @cached_property
@@ -131,6 +157,7 @@ class Prompt:
     def _render(self, messages: Any, tools: Any, add_generation_prompt: bool) -> str:
         from jinja2 import TemplateError
 
+        assert self._template is not None
         try:
             return self._template.render(messages=messages, tools=tools, add_generation_prompt=add_generation_prompt)
         except (TemplateError, TypeError, KeyError) as error:
@@ -144,14 +171,15 @@ class Prompt:
         return re.compile("(" + "|".join(map(re.escape, self._special)) + ")")
 
 
-def _read_template(directory: Path) -> str:
+def read_template(directory: Path) -> str | None:
+    """The chat template of a checkpoint or model directory, None if it has none, as a base model's has."""
     file, config = directory / "chat_template.jinja", directory / "tokenizer_config.json"
     if file.is_file():
         return file.read_text(encoding="utf-8")
-    template = json.loads(config.read_text(encoding="utf-8")).get("chat_template") if config.is_file() else None
-    if not isinstance(template, str):
-        raise Glm4Error(f"{directory} has no chat template", "Copy chat_template.jinja from the checkpoint into it.")
-    return template
+    template = read_json(config).get("chat_template") if config.is_file() else None
+    if isinstance(template, list):  # several, by name
+        template = next((each["template"] for each in template if each.get("name") == "default"), None)
+    return template if isinstance(template, str) else None
 
 
 def _environment() -> Any:
@@ -187,7 +215,7 @@ def _replace(value: Any, there: Mapping[str, str]) -> Any:
 
 
 @lru_cache(maxsize=1)
-def _byte_of_character() -> dict[str, int]:
+def byte_of_character() -> dict[str, int]:
     """Byte-level BPE's alphabet (GPT-2's): printable bytes stand for themselves, the others from U+0100 on."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     table = {chr(byte): byte for byte in printable}

@@ -1,59 +1,100 @@
 """`glm4-intel export SOURCE OUT`."""
 
 import argparse
+import signal
 import sys
-import time
-from dataclasses import dataclass
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
+from typing import Any, get_args
 
-from glm4_quantize.recipes import RECIPES, recipe_named
+from glm4_quantize.recipes import RECIPES, Backup, Mode, Recipe, Sensitivity, recipe_named
+
+from .pipeline import ExportOptions
+from .progress import TerminalProgress
+
+_METHODS = ("awq", "scale_estimation", "gptq", "lora_correction")
 
 
-@dataclass(frozen=True)
-class ExportArguments:
-    source: str
-    out: Path
-    recipe: str
-    revision: str | None
-    checks: int
-    force: bool
+class _ListRecipes(argparse.Action):
+    """Like --help: prints and leaves, whatever else is missing."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        width = max(map(len, RECIPES)) + 2
+        for recipe in RECIPES.values():
+            about = f"[{', '.join(recipe.targets)}] {recipe.reason}{' Needs data.' if recipe.needs_data else ''}"
+            lines = textwrap.wrap(about, 120 - width)
+            print(f"{recipe.name:{width}}{lines[0]}", *(" " * width + line for line in lines[1:]), sep="\n")
+        parser.exit()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SOURCE", help="a checkpoint's folder, a hub id (OWNER/NAME), or nano")
     parser.add_argument("out", metavar="OUT", type=Path, help="the model directory to make")
-    parser.add_argument("--recipe", default="cpu", help=f"how to compress: {', '.join(RECIPES)} (default cpu)")
+    parser.add_argument("--force", action="store_true", help="replace OUT; try where disk or memory look too small")
     parser.add_argument("--revision", help="the hub repository's branch, tag or commit")
-    parser.add_argument("--checks", type=int, default=4, metavar="N", help="prompts to compare, up to 4; 0 for none")
-    parser.add_argument("--force", action="store_true", help="replace OUT if it exists")
+    parser.add_argument("--rope-theta", type=float, metavar="X", help="where the config's own is in doubt")
+    parser.add_argument("--check", nargs="?", type=Path, const=Path(), metavar="TEXT",
+                        help="compare with the uncompressed model over a text file, or a built-in text")  # fmt: skip
+    parser.add_argument("--for-model-server", action="store_true", help="add what OpenVINO Model Server reads")
+    parser.add_argument("--push-to-hub", metavar="OWNER/NAME", help="upload OUT when it is done")
+    recipe = parser.add_argument_group("compression")
+    recipe.add_argument("--recipe", default="cpu", metavar="NAME", help="where to begin (default cpu)")
+    recipe.add_argument("--list-recipes", nargs=0, action=_ListRecipes, help="say what each is for, and leave")
+    recipe.add_argument("--calibration", type=Path, metavar="FILE", help="text, or JSONL of messages, for data methods")
+    recipe.add_argument("--mode", choices=get_args(Mode), metavar="MODE", help=", ".join(get_args(Mode)))
+    recipe.add_argument("--group-size", type=int, metavar="N", help="inputs that share a scale; -1 for a whole row")
+    recipe.add_argument("--ratio", type=float, metavar="R", help="share of the layers that gets int4")
+    recipe.add_argument("--backup", choices=get_args(Backup), help="for the embedding, lm_head and the other layers")
+    recipe.add_argument("--lm-head", choices=("backup", "mode"), help="what lm_head gets")
+    recipe.add_argument("--sensitivity", choices=get_args(Sensitivity), metavar="METRIC",
+                        help=f"what chooses the layers to spare: {', '.join(get_args(Sensitivity))}")  # fmt: skip
+    for method in _METHODS:
+        name = f"--{method.replace('_', '-')}"
+        recipe.add_argument(name, action=argparse.BooleanOptionalAction, default=None, help=f"NNCF's {method}")
 
 
 def run(args: argparse.Namespace) -> int:
-    options = ExportArguments(args.source, args.out, args.recipe, args.revision, args.checks, args.force)
-    recipe = recipe_named(options.recipe)
+    options = ExportOptions(
+        revision=args.revision,
+        rope_theta=args.rope_theta,
+        calibration=args.calibration,
+        check=args.check is not None,
+        check_text=None if args.check == Path() else args.check,
+        model_server=args.for_model_server,
+        force=args.force,
+    )
+    recipe = _recipe(args)
+    signal.signal(signal.SIGTERM, _terminated)
     from .pipeline import export
 
-    progress = Progress()
+    progress = TerminalProgress()
     try:
-        export(options.source, options.out, recipe, options.revision, options.checks, options.force, progress)
+        export(args.source, args.out, recipe, options, progress)
     finally:
         progress.done()
-    print(f"{options.out} is ready. Talk to it: glm4-intel chat {options.out}", file=sys.stderr)
+    if args.push_to_hub:
+        from .hub import push
+
+        push(args.out, args.push_to_hub)
+    print(f"{args.out} is ready. Talk to it: glm4-intel chat {args.out}", file=sys.stderr)
     return 0
 
 
-class Progress:
-    """Tells on stderr what is being done, and after each step how long it took."""
+def _recipe(args: argparse.Namespace) -> Recipe:
+    names: Sequence[str] = ("mode", "group_size", "ratio", "backup", "lm_head", "sensitivity", *_METHODS)
+    changes = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    recipe = recipe_named(args.recipe).with_overrides(**changes)
+    if args.calibration and not recipe.needs_data:
+        if recipe.methods:
+            return recipe.with_overrides(calibrated=True)
+        from glm4_intel.errors import Glm4Error
 
-    def __init__(self) -> None:
-        self._started: float | None = None
+        raise Glm4Error(f"The recipe {recipe.name} uses no calibration data", "Leave --calibration out, or add --awq.")
+    return recipe
 
-    def __call__(self, line: str) -> None:
-        self.done()
-        self._started = time.perf_counter()
-        print(f"{line} … ", end="", file=sys.stderr, flush=True)
 
-    def done(self) -> None:
-        if self._started is not None:
-            print(f"{time.perf_counter() - self._started:.1f} s", file=sys.stderr, flush=True)
-            self._started = None
+def _terminated(signum: int, frame: FrameType | None) -> None:
+    """SIGTERM ends like Ctrl-C: nothing half done is left."""
+    raise SystemExit(128 + signum)

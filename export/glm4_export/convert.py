@@ -1,4 +1,4 @@
-"""A checkpoint's PyTorch model to an OpenVINO one, by optimum-intel's conversion, without a temporary IR."""
+"""A PyTorch model to an OpenVINO one, by optimum-intel's conversion, without a temporary IR."""
 
 import logging
 import warnings
@@ -12,35 +12,12 @@ from openvino import Model
 from optimum.exporters.openvino import convert as exporter
 from optimum.exporters.tasks import TasksManager
 from optimum.exporters.utils import get_decoder_models_for_export
-from transformers import AutoTokenizer, GlmForCausalLM
-from transformers.utils import logging as transformers_logging
-
-from glm4_intel.errors import Glm4Error
+from transformers import PreTrainedModel
 
 _TASK, _LIBRARY = "text-generation-with-past", "transformers"
 
 
-def load(path: Path) -> GlmForCausalLM:
-    """The checkpoint's model in its own type; its weights stay in the memory-mapped file as long as they can.
-
-    Raises Glm4Error if its tensors are not those that its config.json describes.
-    """
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    again = "Is config.json this checkpoint's own? Fetch both again."
-    try:
-        model, info = GlmForCausalLM.from_pretrained(
-            path, dtype="auto", local_files_only=True, output_loading_info=True
-        )
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise Glm4Error(f"{path} can't be loaded: {str(error).strip().splitlines()[0]}", again) from error
-    lacking = sorted([*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])])
-    if lacking:  # transformers would go on with random numbers in their place
-        raise Glm4Error(f"{path} lacks {lacking[0]} or has it in another shape ({len(lacking)} such tensors)", again)
-    return model.eval()
-
-
-def convert(model: GlmForCausalLM) -> tuple[Model, Any]:
+def convert(model: PreTrainedModel) -> tuple[Model, Any]:
     """The stateful OpenVINO model, in memory, and the export configuration that saving it needs."""
     constructor = TasksManager.get_exporter_config_constructor(
         exporter="openvino", model=model, task=_TASK, model_type=model.config.model_type, library_name=_LIBRARY
@@ -48,7 +25,7 @@ def convert(model: GlmForCausalLM) -> tuple[Model, Any]:
     plain = constructor(model.config, int_dtype="int64", float_dtype="fp32")
     ((_, config),) = get_decoder_models_for_export(model, plain).values()  # with the KV cache as an input
     converted: list[Model] = []
-    with _quiet(), _intercepted_save(converted):
+    with _quiet(), _shortened(converted):
         exporter.export_pytorch(
             model,
             config,
@@ -66,22 +43,19 @@ def save(model: Model, config: Any, path: Path, compressed: bool) -> None:
     exporter._save_model(model, str(path), library_name=_LIBRARY, config=config)
 
 
-def save_tokenizer(checkpoint: Path, out: Path) -> None:
-    """OpenVINO's tokenizer and detokenizer, for engines and tools that read text."""
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
-    with _quiet():
-        exporter.export_tokenizer(tokenizer, out, task=_TASK)
-
-
 @contextmanager
-def _intercepted_save(converted: list[Model]) -> Iterator[None]:
-    """Take the converted model where optimum-intel would write it, 18.8 GB for the 9B, to disk."""
-    original = exporter._save_model
+def _shortened(converted: list[Model]) -> Iterator[None]:
+    """Take the model where optimum-intel would write it to disk, 18.8 GB for the 9B, and trace it once.
+
+    PyTorch would trace it twice more to compare, which at 9B is 6 of 16 seconds and looks at no weight.
+    """
+    save_model, may_skip = exporter._save_model, exporter.allow_skip_tracing_check
     exporter._save_model = lambda model, *_, **__: converted.append(model)
+    exporter.allow_skip_tracing_check = lambda *_: True
     try:
         yield
     finally:
-        exporter._save_model = original
+        exporter._save_model, exporter.allow_skip_tracing_check = save_model, may_skip
 
 
 @contextmanager

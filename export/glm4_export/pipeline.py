@@ -1,166 +1,229 @@
 """The export from end to end: resolve, convert, compress, save, check, and the manifest last."""
 
-import errno
 import logging
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from glm4_intel.artifact import UNFINISHED, Manifest, read_json, write_manifest
+from glm4_intel.artifact import Manifest, read_json, record, write_manifest
+from glm4_intel.devices import properties
 from glm4_intel.errors import Glm4Error
-from glm4_intel.prompt import Prompt
-from glm4_quantize.recipes import Recipe, compress
+from glm4_intel.memory import available_memory
+from glm4_quantize.recipes import RECIPES, Recipe
 
-from .source import LAYOUTS, Checkpoint, resolve
+from .estimate import estimate, require_room
+from .progress import Progress
+from .source import Checkpoint, resolve
+from .staging import finish, growing
 
-_COPIED = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+if TYPE_CHECKING:
+    from glm4_intel.prompt import Prompt
+
+    from .fidelity import Reference
+
 _LIBRARIES = ("openvino", "openvino-tokenizers", "nncf", "optimum-intel", "torch", "transformers")
-_BYTES_PER_BF16_BYTE = {"int4": 0.32, "int8": 0.52, "none": 1.0}
-_MARGIN = 64 << 20
+_LOOK_UP = 0.2
+"""Seconds between two looks at the clock, and at Ctrl-C, while a library works."""
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What an export does besides its recipe."""
+
+    revision: str | None = None
+    """The hub repository's branch, tag or commit."""
+    rope_theta: float | None = None
+    """The base of the rotary embedding, where the config's own contradicts the original."""
+    calibration: Path | None = None
+    """Text or JSON lines of messages, for recipes that need data; None takes the built-in samples."""
+    check: bool = False
+    """Compare with the uncompressed checkpoint over a text."""
+    check_text: Path | None = None
+    model_server: bool = False
+    """Add what OpenVINO Model Server reads."""
+    force: bool = False
+    """Replace an `out` that exists, and try where disk or memory look too small."""
 
 
 def export(
     source: str,
     out: Path,
-    recipe: Recipe,
-    revision: str | None = None,
-    checks: int = 4,
-    force: bool = False,
-    report: Callable[[str], None] = lambda line: None,
+    recipe: Recipe = RECIPES["cpu"],
+    options: ExportOptions = ExportOptions(),  # noqa: B008  # frozen
+    progress: Progress | None = None,
 ) -> Path:
     """Export a checkpoint to a model directory at `out` and return it.
 
-    The directory grows beside `out` and is renamed when its manifest is written, so that an interrupted export never
-    looks whole. `checks` prompts are compared with the uncompressed model. Raises Glm4Error for a checkpoint that is
-    not whole, an `out` that exists (unless `force`), or a disk that is too small.
+    The directory grows beside `out` and takes its place when its manifest is written, so that an interrupted export
+    never looks whole. Raises Glm4Error for a checkpoint that is not whole or is no GLM-4, a recipe that NNCF refuses,
+    an `out` that exists (unless `force`), and a disk or memory that is too small (unless `force`).
     """
-    if out.exists() and not force:
+    progress = progress or Progress()
+    if out.exists() and not options.force:
         raise Glm4Error(f"{out} exists", "Choose another folder, or replace it with --force.")
-    report("reading the checkpoint")
-    checkpoint = resolve(source, revision)
-    stop_ids = Prompt.from_directory(checkpoint.path).stop_ids
-    _check_space(out, checkpoint, recipe)
-    with _growing(out) as directory:
-        verification = _build(checkpoint, directory, recipe, checks, report)
-        write_manifest(directory, _manifest(checkpoint, recipe, stop_ids, verification))
-        _replace(directory, out)
+    progress.stage("reading the checkpoint")
+    checkpoint = resolve(source, options.revision, options.rope_theta)
+    if not options.force:
+        require_room(checkpoint, recipe, out)
+    with growing(out) as directory:
+        work = _Export(checkpoint, recipe, options, directory, progress)
+        _interruptibly(work.run, progress)
     return out
 
 
-def _build(
-    checkpoint: Checkpoint, directory: Path, recipe: Recipe, checks: int, report: Callable[[str], None]
-) -> dict[str, Any]:
-    """Everything in the model directory but the manifest; what the check found."""
-    from . import check, convert
+@dataclass
+class _Export:
+    """One export on its way, and the stages it goes through."""
 
-    with redirect_stdout(sys.stderr), _less_logging():
-        model = convert.load(checkpoint.path)
-        too_large = _too_large_to_check(checkpoint)
-        references = [] if too_large else check.reference(model, checkpoint.path, checks)
-        report("converting to OpenVINO")
+    checkpoint: Checkpoint
+    recipe: Recipe
+    options: ExportOptions
+    directory: Path
+    progress: Progress
+
+    def run(self) -> None:
+        """Everything in the model directory, the manifest last."""
+        from .convert_tokenizer import converting_tokenizer
+        from .tokenizer import write_texts
+
+        prompt = write_texts(self.checkpoint, self.directory)
+        with redirect_stdout(sys.stderr), _less_logging():
+            with converting_tokenizer(self.directory):
+                reference = self._weights(prompt)
+            weights = self.directory / "openvino_model.bin"
+            with ThreadPoolExecutor(1) as hashing:  # now, while the file is in memory
+                recorded = hashing.submit(record, weights)
+                verification = self._verify(reference)
+        manifest = self._manifest(prompt, verification)
+        self._write_extras(manifest)
+        self.progress.stage("writing the manifest")
+        finish(self.directory)
+        write_manifest(self.directory, manifest, {weights.name: recorded.result()})
+
+    def _weights(self, prompt: "Prompt") -> "Reference | None":
+        """Write the IR; what it will be compared with, if it will be."""
+        from glm4_quantize.calibration import samples
+        from glm4_quantize.compress import compress, has_own_progress
+
+        from . import convert
+        from .weights import load, require_finite_weights
+
+        model, files = load(self.checkpoint)
+        reference = self._reference(model, prompt)
+        data = samples(prompt, self.options.calibration) if self.recipe.needs_data else []
+        total = self.checkpoint.weight_bytes
+        if self.recipe.mode in ("none", "fp16"):
+            self.progress.stage("checking the weights", total)
+            require_finite_weights(model, self.progress.advance)
+        if self.recipe.mode == "fp16":
+            model = model.half()
+        self.progress.stage("converting to OpenVINO")
         converted, config = convert.convert(model)
-        report(f"compressing the weights: recipe {recipe.name}")
-        compressed = compress(converted, recipe)
-        report("saving")
-        convert.save(compressed, config, directory / "openvino_model.xml", recipe.mode != "none")
-        del model, converted, compressed
-        convert.save_tokenizer(checkpoint.path, directory)
-        for name in _COPIED:
-            if (checkpoint.path / name).is_file():
-                shutil.copyfile(checkpoint.path / name, directory / name)
-        if not references:
-            return {"skipped": too_large or "asked not to"}
-        report("comparing with the uncompressed model")
-        return check.compare(directory, references).to_dict()
+        name = f"compressing the weights: recipe {self.recipe.name}"
+        self.progress.stage(name, total, shown=has_own_progress(self.recipe))
+        compressed = compress(converted, self.recipe, data, self.progress.advance, files.read)
+        files.close()
+        self.progress.stage("saving")
+        convert.save(compressed, config, self.directory / "openvino_model.xml", self.recipe.mode != "none")
+        return reference
 
+    def _reference(self, model: Any, prompt: "Prompt") -> "Reference | None":
+        if not self.options.check:
+            return None
+        from .fidelity import reference, windows
+        from .fidelity_text import text_ids
 
-def _manifest(
-    checkpoint: Checkpoint, recipe: Recipe, stop_ids: Sequence[int], verification: dict[str, Any]
-) -> Manifest:
-    generation = checkpoint.path / "generation_config.json"
-    return Manifest(
-        backend="openvino_genai",
-        source=checkpoint.source,
-        revision=checkpoint.revision,
-        architecture=LAYOUTS[checkpoint.config["model_type"]],
-        recipe=recipe.to_dict(),
-        targets=list(recipe.targets),
-        libraries={name: version(name) for name in _LIBRARIES},
-        stop_ids=list(stop_ids),
-        context_length=checkpoint.config["max_position_embeddings"],
-        generation=read_json(generation) if generation.is_file() else {},
-        verification=verification,
-    )
+        texts = windows(text_ids(prompt, self.options.check_text))
+        if not texts:
+            raise Glm4Error(f"{self.options.check_text} is too short to compare with", "Give a longer text.")
+        layers = len(model.model.layers)
+        self.progress.stage("running the uncompressed model", layers, "layers")
+        return reference(model, texts, self.progress.advance)
 
+    def _verify(self, reference: "Reference | None") -> dict[str, Any]:
+        """What the written IR computes, and how near it is to the original."""
+        from glm4_intel import fingerprint
 
-def _check_space(out: Path, checkpoint: Checkpoint, recipe: Recipe) -> None:
-    needed = int(checkpoint.weight_bytes * _BYTES_PER_BF16_BYTE[recipe.mode.partition("_")[0]]) + _MARGIN
-    existing = next(parent for parent in out.absolute().parents if parent.exists())
-    free = shutil.disk_usage(existing).free
-    if free < needed:
-        raise Glm4Error(
-            f"The model directory needs about {needed / 1e9:.1f} GB, and {existing} has {free / 1e9:.1f} GB free",
-            "Free some space, or choose a folder on another disk.",
+        needed, available = estimate(self.checkpoint, self.recipe).output, available_memory()
+        if needed > available and not self.options.force:
+            return {"skipped": f"the engine needs {needed / 1e9:.1f} GB, {available / 1e9:.1f} GB are available"}
+        self.progress.stage("taking the fingerprint")
+        taken = {"fingerprint": fingerprint.take(self.directory).to_dict()}
+        if reference is None:
+            return taken
+        from .fidelity import compare
+
+        self.progress.stage("comparing with the uncompressed model")
+        return taken | {"fidelity": compare(self.directory, reference).to_dict()}
+
+    def _write_extras(self, manifest: Manifest) -> None:
+        from .card import write_card
+        from .model_server import write_model_server_files
+
+        license = self.checkpoint.path / "LICENSE"
+        if license.is_file():
+            shutil.copyfile(license, self.directory / "LICENSE")
+        if self.options.model_server:
+            device = self.recipe.targets[0]
+            write_model_server_files(self.directory, "glm-4", device, properties(device))
+        write_card(self.directory, self.checkpoint, manifest)
+
+    def _manifest(self, prompt: "Prompt", verification: dict[str, Any]) -> Manifest:
+        generation = self.checkpoint.path / "generation_config.json"
+        return Manifest(
+            backend="openvino_genai",
+            source=self.checkpoint.source,
+            revision=self.checkpoint.revision,
+            architecture=self.checkpoint.layout.architecture,
+            recipe=self.recipe.to_dict(),
+            targets=list(self.recipe.targets),
+            libraries={name: version(name) for name in _LIBRARIES},
+            stop_ids=list(prompt.stop_ids),
+            context_length=self.checkpoint.config["max_position_embeddings"],
+            generation=read_json(generation) if generation.is_file() else {},
+            verification=verification,
+            chats=prompt.chats,
         )
 
 
-def _too_large_to_check(checkpoint: Checkpoint) -> str:
-    """Why the uncompressed model can't be run beside the rest, or nothing if it can."""
-    import psutil
+def _interruptibly(work: Callable[[], None], progress: Progress) -> None:
+    """Do the work in a thread, so that Ctrl-C is heard in the middle of a library's long call.
 
-    available = psutil.virtual_memory().available
-    if 2 * checkpoint.weight_bytes > available:
-        return f"{checkpoint.weight_bytes / 1e9:.1f} GB of weights, {available / 1e9:.1f} GB of memory available"
-    return ""
+    The thread of an interrupted export ends with the process, or with its next call of Python's.
+    """
+    failed: list[BaseException] = []
 
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            failed.append(error)
 
-@contextmanager
-def _growing(out: Path) -> Iterator[Path]:
-    """The folder beside `out` in which it grows; gone if anything fails."""
-    directory = out.with_name(out.name + UNFINISHED)
-    try:
-        if directory.exists():  # what a killed export left
-            shutil.rmtree(directory)
-        directory.mkdir(parents=True)
-        yield directory
-    except (OSError, RuntimeError) as error:
-        raise (_understood(error, directory) or error) from error
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-def _understood(error: Exception, directory: Path) -> Glm4Error | None:
-    """What lies behind a library's error, where that is the disk or the memory."""
-    if getattr(error, "errno", None) == errno.ENOSPC or "iostream error" in str(error):
-        return Glm4Error(f"The disk of {directory.parent} is full", "Free some space and run the export again.")
-    if any(sign in str(error) for sign in ("bad_alloc", "not enough memory", "can't allocate memory")):
-        return Glm4Error("There is not enough memory for this export", "Close other programs, or use another machine.")
-    return None
-
-
-def _replace(directory: Path, out: Path) -> None:
-    if out.exists():
-        old = out.with_name(out.name + ".old")
-        out.rename(old)
-        directory.rename(out)
-        shutil.rmtree(old)
-    else:
-        directory.rename(out)
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(_LOOK_UP)
+        progress.tick()
+    if failed:
+        raise failed[0]
 
 
 @contextmanager
 def _less_logging() -> Iterator[None]:
-    """NNCF and transformers say much at INFO; warnings still come through."""
+    """NNCF and transformers say much that is of no use to a user of this command."""
     import nncf  # noqa: F401  # sets its logger's level when imported
 
     loggers = [logging.getLogger(name) for name in ("nncf", "transformers")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
-        logger.setLevel(logging.WARNING)
+        logger.setLevel(logging.ERROR)
     try:
         yield
     finally:

@@ -11,8 +11,12 @@ from glm4_intel.artifact import MANIFEST, read_json
 from glm4_intel.checkpoints import EMBEDDED, embedded_checkpoint
 from glm4_intel.errors import Glm4Error
 
-LAYOUTS = {"glm": "GlmForCausalLM"}  # model_type: architecture that it is exported as
-_FETCHED = ["*.json", "*.safetensors", "*.jinja"]
+from .layouts import LAYOUTS, Layout, rope_theta
+
+_FETCHED = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model"]
+_SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
+          "head_dim", "vocab_size", "max_position_embeddings")  # fmt: skip
+_AGAIN = "Fetch the checkpoint again; a download resumes where it stopped."
 
 
 @dataclass(frozen=True)
@@ -22,25 +26,41 @@ class Checkpoint:
     path: Path
     source: str
     revision: str | None
+    layout: Layout
     config: dict[str, Any]
-    weight_bytes: int
+    """Of `layout.architecture`, whatever the checkpoint's own form is."""
+    shards: tuple[Path, ...]
+    names: tuple[str, ...]
+    """What it may be known by: its repository, its folder, its config's `_name_or_path`."""
+
+    @property
+    def weight_bytes(self) -> int:
+        return sum(shard.stat().st_size for shard in self.shards)
 
 
-def resolve(source: str, revision: str | None = None) -> Checkpoint:
+def resolve(source: str, revision: str | None = None, theta: float | None = None) -> Checkpoint:
     """The checkpoint that `source` names: an embedded one, a folder, or a repository of the Hugging Face hub.
 
-    Raises Glm4Error if there is none, it is no GLM-4, or a shard is missing or cut short.
+    `theta` is the base of the rotary embedding where the config's own is in doubt. Raises Glm4Error if there is no such
+    checkpoint, it is no GLM-4, a shard is missing or cut short, or its config contradicts its known original.
     """
     path = embedded_checkpoint(source) or Path(source).expanduser()
     if not path.is_dir():
         if path.exists() or not re.fullmatch(r"[\w.-]+/[\w.-]+", source):
-            names = ", ".join(EMBEDDED)
+            embedded = ", ".join(EMBEDDED)
             raise Glm4Error(
-                f"{source} is no folder and no hub id", f"Give a checkpoint's folder, OWNER/NAME, or {names}."
+                f"{source} is no folder and no hub id", f"Give a checkpoint's folder, OWNER/NAME, or {embedded}."
             )
         path, revision = _download(source, revision)
-    config = _read_config(path)
-    return Checkpoint(path, source, revision, config, sum(_check_shard(shard) for shard in _shards(path)))
+    original = _read_config(path)
+    names = (source, path.resolve().name, str(original.get("_name_or_path", "")))
+    layout = LAYOUTS[original["model_type"]]
+    config = _architecture_config(path, original, layout, names, theta)
+    shards = tuple(_shards(path))
+    for shard in shards:
+        if shard.suffix != ".bin":
+            _read_header(shard)
+    return Checkpoint(path, source, revision, layout, config, shards, names)
 
 
 def _download(repository: str, revision: str | None) -> tuple[Path, str]:
@@ -68,28 +88,57 @@ def _read_config(path: Path) -> dict[str, Any]:
     if not (path / "config.json").is_file():
         raise Glm4Error(f"{path} is no checkpoint: it has no config.json", "Give the folder of a GLM-4 checkpoint.")
     config = read_json(path / "config.json")
-    layout = config.get("model_type")
-    if layout not in LAYOUTS:
-        known = ", ".join(LAYOUTS)
+    model_type = config.get("model_type")
+    if model_type not in LAYOUTS:
         raise Glm4Error(
-            f"{path} has the layout {layout!r}, which is not one of {known}", "Use a -hf checkpoint of GLM-4."
+            f"{path} has the architecture {model_type!r}, which is not one of {', '.join(LAYOUTS)}",
+            "Give a checkpoint of GLM-4-9B, GLM-4-9B-0414 or GLM-Z1-9B.",
         )
     return config
 
 
+def _architecture_config(
+    path: Path, original: dict[str, Any], layout: Layout, names: tuple[str, ...], theta: float | None
+) -> dict[str, Any]:
+    try:
+        config = layout.config(original)
+    except KeyError as error:
+        raise Glm4Error(f"{path / 'config.json'} has no {error}", "Fetch it again.") from error
+    for name in _SIZES:
+        if not isinstance(config.get(name), int) or config[name] < 1:
+            raise Glm4Error(f"{path / 'config.json'} has {name} {config.get(name)!r}, not a number", "Fetch it again.")
+    if theta is None and original["model_type"] == "glm":
+        rope_theta(config, names)
+    if theta is not None:
+        config = {key: value for key, value in config.items() if key != "rope_parameters"} | {"rope_theta": theta}
+    return config
+
+
 def _shards(path: Path) -> list[Path]:
-    index = path / "model.safetensors.index.json"
-    listed = read_json(index).get("weight_map", {}).values() if index.is_file() else ["model.safetensors"]
-    names = sorted(set(listed))
-    missing = [name for name in names if not (path / name).is_file()]
-    if missing or not names:
-        what = missing[0] if missing else "weights"
-        raise Glm4Error(f"{path} lacks {what}", "Fetch the checkpoint again; a download resumes where it stopped.")
-    return [path / name for name in names]
+    """The weight files: safetensors if there are any, else PyTorch's; sharded or single."""
+    for single in ("model.safetensors", "pytorch_model.bin"):
+        index = path / f"{single}.index.json"
+        if index.is_file():
+            names = sorted(set(read_json(index).get("weight_map", {}).values()))
+        elif (path / single).is_file():
+            names = [single]
+        else:
+            continue
+        missing = [name for name in names if not (path / name).is_file()]
+        if missing or not names:
+            raise Glm4Error(f"{path} lacks {missing[0] if missing else 'weights'}", _AGAIN)
+        return [path / name for name in names]
+    raise Glm4Error(f"{path} lacks model.safetensors", _AGAIN)
 
 
-def _check_shard(path: Path) -> int:
-    """The bytes of a shard's tensors, after its header has been held against the file's size.
+def tensor_offsets(shard: Path) -> dict[str, int]:
+    """Where each tensor of a safetensors file begins in it."""
+    start, tensors = _read_header(shard)
+    return {name: start + entry["data_offsets"][0] for name, entry in tensors.items()}
+
+
+def _read_header(path: Path) -> tuple[int, dict[str, Any]]:
+    """Where a shard's tensors begin and what is known of each, after the header has been held against the file's size.
 
     The format: 8 bytes with the header's length, a JSON header with each tensor's offsets, the tensors
     (https://github.com/huggingface/safetensors#format).
@@ -99,9 +148,10 @@ def _check_shard(path: Path) -> int:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
             header = json.loads(file.read(length)) if length < size else {}
-        end = max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
+        header.pop("__metadata__", None)
+        end = max(entry["data_offsets"][1] for entry in header.values())
     except (struct.error, ValueError, AttributeError, KeyError, TypeError) as error:
         raise Glm4Error(f"{path} is damaged: it has no safetensors header", "Fetch it again.") from error
     if size != 8 + length + end:
         raise Glm4Error(f"{path} is cut short: {size:,} bytes of {8 + length + end:,}", "Fetch it again.")
-    return int(end)
+    return 8 + length, header

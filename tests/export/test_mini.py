@@ -1,37 +1,35 @@
-"""The real tokenizer on a small model of random weights: what nano's own vocabulary can't show."""
+"""The real tokenizer on small models of random weights: what nano's own vocabulary can't show."""
 
-import json
 import os
-import shutil
 from pathlib import Path
 
 import pytest
+from forms import as_chatglm, random_checkpoint
+from test_layouts import greedy_ids_agree
 
 from conftest import ask
 from glm4_export.pipeline import export
+from glm4_export.source import resolve
+from glm4_export.tokenizer import write_texts
 from glm4_intel import load
-from glm4_quantize.recipes import RECIPES
+from glm4_intel.prompt import Prompt
 
 pytestmark = pytest.mark.skipif("GLM4_TOKENIZER" not in os.environ, reason="GLM4_TOKENIZER names no folder")
 
 
 @pytest.fixture(scope="module")
-def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two layers of width 256 with GLM-4's own vocabulary, exported."""
-    import torch
-    from transformers import GlmConfig, GlmForCausalLM
+def texts() -> Path:
+    return Path(os.environ["GLM4_TOKENIZER"])
 
-    real, checkpoint = Path(os.environ["GLM4_TOKENIZER"]), tmp_path_factory.mktemp("mini")
-    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
-        shutil.copyfile(real / name, checkpoint / name)
-    config = json.loads((real / "config.json").read_text()) | {
-        "hidden_size": 256, "intermediate_size": 512, "num_attention_heads": 4, "head_dim": 64, "num_hidden_layers": 2,
-    }  # fmt: skip
-    torch.manual_seed(0)
-    GlmForCausalLM(GlmConfig(**config)).to(torch.bfloat16).save_pretrained(checkpoint)
-    (checkpoint / "config.json").write_text(json.dumps(config))
-    out = export(str(checkpoint), checkpoint / "out", RECIPES["cpu"], checks=1)
-    return out
+
+@pytest.fixture(scope="module")
+def checkpoint(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return random_checkpoint(texts, tmp_path_factory.mktemp("mini") / "glm")
+
+
+@pytest.fixture(scope="module")
+def mini(checkpoint: Path) -> Path:
+    return export(str(checkpoint), checkpoint.with_name("out"))
 
 
 @pytest.mark.parametrize("question", ["你好，请介绍一下你自己。", "What is 17 + 25?", "a <|assistant|> that is typed"])
@@ -47,3 +45,24 @@ def test_backends_write_the_same_greedy_ids(mini: Path, question: str) -> None:
 
 def test_the_real_stop_ids(mini: Path) -> None:
     assert load(mini).prompt.stop_ids == (151329, 151336, 151338)
+
+
+@pytest.mark.parametrize(
+    "question", ["你好，请介绍一下你自己。", "It's 12345 \t\n  x²³ 🏴\U000e0067", "<|user|> typed"]
+)
+def test_the_tiktoken_vocabulary_becomes_the_real_tokenizer(checkpoint: Path, tmp_path: Path, question: str) -> None:
+    chatglm, out = as_chatglm(checkpoint, tmp_path / "chatglm"), tmp_path / "out"
+    out.mkdir()
+    assert write_texts(resolve(str(chatglm)), out).encode(ask(question)) == Prompt.from_directory(checkpoint).encode(
+        ask(question)
+    )
+
+
+def test_greedy_ids_of_1m_are_those_of_transformers(texts: Path, tmp_path: Path) -> None:
+    """Four KV heads and rope_ratio 10,000, in the original layout."""
+    glm = random_checkpoint(texts, tmp_path / "glm", num_key_value_heads=4, rope_theta=1e8)
+    greedy_ids_agree(as_chatglm(glm, tmp_path / "chatglm"), tmp_path / "out")
+
+
+def test_greedy_ids_of_0414_are_those_of_transformers(texts: Path, tmp_path: Path) -> None:
+    greedy_ids_agree(random_checkpoint(texts, tmp_path / "glm4", "glm4", rms_norm_eps=1e-5), tmp_path / "out")

@@ -1,0 +1,188 @@
+"""A checkpoint's tensors, left in their memory-mapped files, and the PyTorch model over them."""
+
+import bisect
+import errno
+import mmap
+import os
+import pickle
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from transformers import AutoConfig, PreTrainedModel
+from transformers.models.glm import GlmForCausalLM
+from transformers.models.glm4 import Glm4ForCausalLM
+
+from glm4_intel.errors import Glm4Error
+
+from .source import Checkpoint, tensor_offsets
+
+_ARCHITECTURES: dict[str, type[PreTrainedModel]] = {
+    "GlmForCausalLM": GlmForCausalLM,
+    "Glm4ForCausalLM": Glm4ForCausalLM,
+}
+_AGAIN = "Is config.json this checkpoint's own? Fetch both again."
+_PAGE, _SMALL = 4096, 256 << 10
+
+
+class Place(NamedTuple):
+    """Where a tensor's bytes are: mapped at `address`, and at `offset` of a file."""
+
+    address: int
+    size: int
+    path: Path
+    offset: int
+
+
+def load(checkpoint: Checkpoint) -> tuple[PreTrainedModel, "WeightFiles"]:
+    """The checkpoint's model over its memory-mapped tensors, in their own type, and the files that they are in.
+
+    No code of the checkpoint is run. Raises Glm4Error if the tensors are not those that its config describes, or one of
+    the small ones is not finite.
+    """
+    config = checkpoint.config
+    try:
+        with torch.device("meta"):
+            model = _ARCHITECTURES[checkpoint.layout.architecture](AutoConfig.for_model(**config))
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise Glm4Error(f"{checkpoint.path / 'config.json'} describes no model: {reason}", _AGAIN) from error
+    read, places = _read(checkpoint)
+    tensors = checkpoint.layout.tensors(read, config)
+    _require_same(checkpoint.path, {name: value.shape for name, value in model.state_dict().items()}, tensors, config)
+    kind = tensors["model.embed_tokens.weight"].dtype
+    model.load_state_dict(
+        {name: tensor.to(kind) for name, tensor in tensors.items()}, assign=True, strict=not config_ties(config)
+    )
+    if config_ties(config):
+        model.tie_weights()
+    rotary = model.model.rotary_emb
+    model.model.rotary_emb = type(rotary)(config=model.config)  # its table is computed, not loaded
+    return model.eval(), WeightFiles(places)
+
+
+def config_ties(config: dict[str, Any]) -> bool:
+    return bool(config.get("tie_word_embeddings"))
+
+
+def _read(checkpoint: Checkpoint) -> tuple[dict[str, torch.Tensor], list[Place]]:
+    """The checkpoint's tensors, mapped, and where each of them is."""
+    tensors: dict[str, torch.Tensor] = {}
+    places: list[Place] = []
+    for shard in checkpoint.shards:
+        try:
+            opened = _open(shard)
+        except (SafetensorError, RuntimeError, OSError, ValueError, EOFError, pickle.UnpicklingError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise Glm4Error(f"{shard} can't be read: {reason}", "Fetch it again.") from error
+        tensors |= opened
+        if shard.suffix != ".bin":
+            offsets = tensor_offsets(shard)
+            places += [Place(each.data_ptr(), each.nbytes, shard, offsets[name]) for name, each in opened.items()]
+            small = {name: each for name, each in opened.items() if each.nbytes <= _SMALL}
+            tensors |= {name: _copied(each, shard, offsets[name]) for name, each in small.items()}
+    for name, tensor in tensors.items():
+        if tensor.dim() == 1 and not tensor.isfinite().all():
+            raise Glm4Error(f"{name} of {checkpoint.path} has NaN or infinity in it", "Fetch the checkpoint again.")
+    return tensors, places
+
+
+def _open(shard: Path) -> dict[str, torch.Tensor]:
+    """A shard's tensors. A pickled one goes through PyTorch's loader of weights alone, which runs no code."""
+    if shard.suffix == ".bin":
+        return dict(torch.load(shard, mmap=True, weights_only=True, map_location="cpu"))
+    with safe_open(shard, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it has no __iter__
+
+
+def _copied(tensor: torch.Tensor, shard: Path, offset: int) -> torch.Tensor:
+    """A small tensor read by itself: where the first byte of a mapped one is touched, megabytes around it are read."""
+    with shard.open("rb") as file:
+        file.seek(offset)
+        return torch.frombuffer(bytearray(file.read(tensor.nbytes)), dtype=tensor.dtype).reshape(tensor.shape)
+
+
+def require_finite_weights(model: PreTrainedModel, advance: Callable[[int], None]) -> None:
+    """Read every weight once. Raises Glm4Error for NaN or infinity; compression looks for them by itself."""
+    for name, tensor in model.state_dict().items():
+        if not all(rows.isfinite().all() for rows in tensor.split(1024)):
+            raise Glm4Error(f"{name} has NaN or infinity in it", "The file is damaged: fetch it again.")
+        advance(tensor.nbytes)
+
+
+def _require_same(
+    path: Path, expected: dict[str, torch.Size], found: dict[str, torch.Tensor], config: dict[str, Any]
+) -> None:
+    """transformers would fill what is missing with random numbers, and forget what is too much."""
+    if config_ties(config):
+        expected.pop("lm_head.weight", None)
+        found.pop("lm_head.weight", None)
+    wrong = sorted(name for name in expected if name not in found or found[name].shape != expected[name])
+    if wrong:
+        raise Glm4Error(f"{path} lacks {wrong[0]} or has it in another shape ({len(wrong)} such tensors)", _AGAIN)
+    unknown = sorted(found.keys() - expected.keys())
+    if unknown:
+        raise Glm4Error(f"{path} has {unknown[0]}, which its config does not describe ({len(unknown)} such)", _AGAIN)
+
+
+class WeightFiles:
+    """Reads parts of a model's tensors from their files, past the system's cache where that can be done.
+
+    Touching 18.8 GB of mapped memory costs a page fault for every few kilobytes, and pushes what other programs have in
+    the cache out of it. Here each byte is read once, in large pieces, into a buffer that is used again.
+    """
+
+    def __init__(self, places: Iterable[Place]) -> None:
+        self._places = sorted(places)
+        self._starts = [place.address for place in self._places]
+        self._files: dict[Path, int] = {}
+        self._opening, self._own = threading.Lock(), threading.local()
+
+    def read(self, address: int, size: int) -> np.ndarray | None:
+        """The `size` bytes mapped at `address`, valid until this thread's next call; None if they are in no file."""
+        place = self._place(address, size)
+        if place is None or not hasattr(os, "preadv"):
+            return None
+        at = place.offset + address - place.address
+        first, end = at // _PAGE * _PAGE, -(-(at + size) // _PAGE) * _PAGE
+        buffer = self._buffer(end - first)
+        if os.preadv(self._open(place.path), [memoryview(buffer)[: end - first]], first) < at + size - first:
+            raise Glm4Error(f"{place.path} has become shorter", "Fetch it again.")
+        return np.frombuffer(buffer, np.uint8, size, at - first)
+
+    def close(self) -> None:
+        for file in self._files.values():
+            os.close(file)
+        self._files.clear()
+
+    def _place(self, address: int, size: int) -> Place | None:
+        index = bisect.bisect_right(self._starts, address) - 1
+        if index < 0 or address + size > self._places[index].address + self._places[index].size:
+            return None
+        return self._places[index]
+
+    def _open(self, path: Path) -> int:
+        with self._opening:
+            if path not in self._files:
+                self._files[path] = _open_past_the_cache(path)
+            return self._files[path]
+
+    def _buffer(self, size: int) -> mmap.mmap:
+        """This thread's own, which begins at a page, as reading past the cache asks for."""
+        buffer: mmap.mmap | None = getattr(self._own, "buffer", None)
+        if buffer is None or len(buffer) < size:
+            buffer = self._own.buffer = mmap.mmap(-1, size)
+        return buffer
+
+
+def _open_past_the_cache(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | getattr(os, "O_DIRECT", 0))
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # what a file system says that has nothing but its cache
+            raise
+        return os.open(path, os.O_RDONLY)

@@ -1,0 +1,62 @@
+"""`glm4-intel verify DIR`: is a model directory what was exported, and does this engine compute the same?"""
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..artifact import Manifest, check_hashes, read
+from ..errors import Glm4Error
+
+
+@dataclass(frozen=True)
+class VerifyArguments:
+    directory: Path
+    json: bool
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("directory", metavar="DIR", type=Path, help="a model directory")
+    parser.add_argument("--json", action="store_true", help="print what was found as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    options = VerifyArguments(args.directory, args.json)
+    directory = read(options.directory)
+    found: dict[str, Any] = {"directory": str(options.directory)}
+    if directory.manifest:
+        _say(f"hashing {len(directory.manifest.files)} files")
+        check_hashes(options.directory, directory.manifest)
+        found["files"] = len(directory.manifest.files)
+    else:
+        _say("no glm4.json: made by another tool, so that its files can't be checked")
+    _say("loading it and computing its fingerprint")
+    found["fingerprint"] = _compare(options.directory, directory.manifest)
+    if options.json:
+        print(json.dumps(found, ensure_ascii=False))
+    else:
+        print(f"{options.directory} is whole: {found['fingerprint']}")
+    return 0
+
+
+def _compare(path: Path, manifest: Manifest | None) -> str:
+    from ..fingerprint import Fingerprint, take
+
+    taken = take(path)
+    recorded = (manifest.verification or {}).get("fingerprint") if manifest else None
+    if recorded is None:
+        return "it loads and computes; none was recorded to compare with"
+    expected = Fingerprint(**recorded)
+    if not expected.agrees(taken):
+        raise Glm4Error(
+            f"{path} computes other logits than when it was exported: they differ by {expected.difference(taken):.1%} "
+            f"of their spread, under openvino {taken.engine} (then {expected.engine})",
+            "Export it again, or use the version of OpenVINO that it was exported with.",
+        )
+    return f"the recorded one, within {expected.difference(taken):.1e} of its spread"
+
+
+def _say(text: str) -> None:
+    print(f"{text} …", file=sys.stderr, flush=True)
