@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 from .errors import Glm4Error
-from .tools import ToolCall
+from .structured import Guide
+from .tools import ToolCall, ToolCallDelta
 
 FinishReason = Literal["stop", "length", "tool_calls", "cancelled"]
 
@@ -47,6 +48,8 @@ class GenerationParams:
     """Texts that end the reply; they are not part of it."""
     stop_ids: tuple[int, ...] = ()
     """Token ids that end the reply, besides the model's own."""
+    guide: Guide | None = None
+    """What the reply must look like; made by `structured` from a response format or a tool choice."""
     ignore_stop: bool = False
     """Go on past the model's own stop tokens, to measure a given number of tokens."""
 
@@ -117,6 +120,10 @@ class Chunk:
     text: str = ""
     token_ids: tuple[int, ...] = ()
     tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_deltas: tuple[ToolCallDelta, ...] = ()
+    """A call's name and then its arguments, as OpenAI's API streams them; `tool_calls` has it when it is whole."""
+    reasoning: str = ""
+    """What a reasoning model thinks before its answer."""
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
     timing: Timing | None = None
@@ -132,6 +139,7 @@ class Reply:
     finish_reason: FinishReason
     usage: Usage
     timing: Timing
+    reasoning: str = ""
 
     @classmethod
     def join(cls, chunks: Iterable[Chunk]) -> "Reply":
@@ -145,6 +153,7 @@ class Reply:
             last.finish_reason,
             last.usage,
             last.timing,
+            "".join(chunk.reasoning for chunk in collected),
         )
 
     def message(self) -> dict[str, Any]:

@@ -14,6 +14,8 @@ Message = Mapping[str, Any]
 
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant",
          "observation": "observation", "tool": "observation"}  # fmt: skip
+ENDS = ("<|endoftext|>", "<|user|>", "<|observation|>")
+"""The tokens that end a reply: the end of the text, the user's turn, a tool's turn."""
 BUILT_IN_TOOLS = ("python", "simple_browser", "cogview")
 
 
@@ -32,8 +34,15 @@ def to_glm(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | Non
 
 def tool_names(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None = None) -> list[str]:
     """The names that a model may call in a conversation that is known to be well-formed."""
+    return list(declared_tools(messages, tools))
+
+
+def declared_tools(
+    messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None = None
+) -> dict[str, Mapping[str, Any]]:
+    """The tools of a conversation that is known to be well-formed, by name."""
     declared = [tools or (), *(message.get("tools") or () for message in messages)]
-    return [_tool_name(tool) for each in declared for tool in each]
+    return {_tool_name(tool): tool for each in declared for tool in each}
 
 
 def check_tools(tools: Any, where: str) -> list[dict[str, Any]]:

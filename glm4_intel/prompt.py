@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from .artifact import read_json
 from .errors import Glm4Error
-from .messages import Message, to_glm
+from .messages import ENDS, Message, to_glm
+from .thinking import Thinking
 
 if TYPE_CHECKING:
     from jinja2 import Template
     from tokenizers import Tokenizer
 
 _TEXT_PREFIX = ("[gMASK]", "<sop>")  # before every text of GLM-4, as its tokenizer has it
-STOP_TOKENS = ("<|endoftext|>", "<|user|>", "<|observation|>")
+_THINK_TOKENS = 8  # that `<think>` and a line break take at most
 _PRIVATE_USE = range(0xE000, 0xF900)
 """Code points that stand in for special tokens typed in content while the template is rendered."""
 
@@ -37,6 +38,7 @@ class Prompt:
             token.content: id for id, token in tokenizer.get_added_tokens_decoder().items() if token.special
         }
         self._bytes: dict[int, bytes] = {}
+        self._template_text = template or ""
         self._template: Template | None = None if template is None else _environment().from_string(template)
 
     @classmethod
@@ -123,6 +125,13 @@ class Prompt:
         table = byte_of_character()
         return bytes(table[character] for character in token)
 
+    def thinking(self, ids: Sequence[int]) -> Thinking:
+        """Whether the reply to a prompt may begin with a `<think>` part, as a reasoning model's template has it."""
+        if "<think>" not in self._template_text:
+            return "off"
+        end = self.decode(ids[-_THINK_TOKENS:], skip_special=False).rstrip("\n")
+        return "inside" if end.endswith("<think>") else "auto"
+
     @cached_property
     def special_ids(self) -> frozenset[int]:
         return frozenset(self._special.values())
@@ -130,7 +139,7 @@ class Prompt:
     @cached_property
     def stop_ids(self) -> tuple[int, ...]:
         """The ids that end a reply: the end of the text, the user's turn, a tool's turn."""
-        return tuple(self._special[token] for token in STOP_TOKENS if token in self._special)
+        return tuple(self._special[token] for token in ENDS if token in self._special)
 
     def special_id(self, token: str) -> int | None:
         """The id of a special token such as `<|observation|>`, or None if this tokenizer has no such token."""

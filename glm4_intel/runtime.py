@@ -15,7 +15,8 @@ from .generation import Chunk, FinishReason, GenerationParams, Reply, Timing, Us
 from .messages import Message, tool_names
 from .prompt import Prompt
 from .streaming import StopTexts, TextStream
-from .tools import Event, ReplyStream, TextDelta, ToolCall
+from .structured import response_guide, tool_guide
+from .tools import Event, ReasoningDelta, ReplyStream, TextDelta, ToolCall, ToolCallDelta
 
 
 def load(
@@ -61,26 +62,36 @@ class Runtime:
         messages: Sequence[Message],
         tools: Sequence[Mapping[str, Any]] | None = None,
         cancel: threading.Event | None = None,
+        response_format: Mapping[str, Any] | None = None,
+        tool_choice: str | Mapping[str, Any] = "auto",
         **overrides: Any,
     ) -> Iterator[Chunk]:
         """The reply in chunks as it is written; the last one has the finish reason and the figures.
 
         Setting `cancel` from any thread, or closing the iterator, stops the engine within two tokens. `overrides`
-        are GenerationParams'. Raises Glm4Error, before anything is generated, for malformed messages or parameters
-        and for a prompt that leaves no room in the context.
+        are GenerationParams'. `response_format` and `tool_choice` are OpenAI's, with the formats "regex" and "choice"
+        added: a grammar lets nothing else through. Raises Glm4Error, before anything is generated, for malformed
+        messages or parameters, for what can't be guided, and for a prompt that leaves no room in the context.
         """
-        ids = self.prompt.encode(messages, tools)
-        return self.stream_ids(ids, ReplyStream(tool_names(messages, tools)), cancel, **overrides)
+        ids = self.prompt.encode(messages, None if tool_choice == "none" else tools)
+        thinking = self.prompt.thinking(ids)
+        guide = tool_guide(messages, tools, tool_choice, thinking)
+        names = [] if tool_choice == "none" else tool_names(messages, tools)
+        reading = ReplyStream(names, thinking, guided=guide is not None)
+        guide = response_guide(response_format, guide, thinking)
+        return self.stream_ids(ids, reading, cancel, **overrides, **({"guide": guide} if guide else {}))
 
     def generate(
         self,
         messages: Sequence[Message],
         tools: Sequence[Mapping[str, Any]] | None = None,
         cancel: threading.Event | None = None,
+        response_format: Mapping[str, Any] | None = None,
+        tool_choice: str | Mapping[str, Any] = "auto",
         **overrides: Any,
     ) -> Reply:
         """The whole reply: the join of `stream`."""
-        return Reply.join(self.stream(messages, tools, cancel, **overrides))
+        return Reply.join(self.stream(messages, tools, cancel, response_format, tool_choice, **overrides))
 
     def stream_ids(
         self, ids: Sequence[int], reading: ReplyStream, cancel: threading.Event | None = None, **overrides: Any
@@ -146,10 +157,12 @@ class _ReplyInProgress:
         if not events:
             return None
         text = "".join(event.text for event in events if isinstance(event, TextDelta))
+        thought = "".join(event.text for event in events if isinstance(event, ReasoningDelta))
+        deltas = tuple(event for event in events if isinstance(event, ToolCallDelta))
         calls = tuple(event for event in events if isinstance(event, ToolCall))
         self._called = self._called or bool(calls)
         ids, self._waiting, self._undecoded = tuple(self._waiting), [], 0
-        return Chunk(text, ids, calls)
+        return Chunk(text, ids, calls, deltas, thought)
 
     def _last(self, reason: str, started: float) -> Chunk:
         rest = self._decoded() + self._stops.feed(self._text.close()) + self._stops.close()

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, NoReturn
 
-from .messages import BUILT_IN_TOOLS
+from .messages import BUILT_IN_TOOLS, ENDS
+from .thinking import Thinking, ThinkingSplit
 
-_PART, _ENDS = "<|assistant|>", ("<|user|>", "<|observation|>", "<|endoftext|>")
-_TAG = re.compile("|".join(map(re.escape, (_PART, *_ENDS))))
-_LONGEST_TAG = max(map(len, (_PART, *_ENDS)))
+_PART = "<|assistant|>"
+_TAG = re.compile("|".join(map(re.escape, (_PART, *ENDS))))
+_LONGEST_TAG = max(map(len, (_PART, *ENDS)))
 _BLANK = " \t\r"
 _AFTER_CALL = re.compile(r"[ \t\r]*(?:\n+|\Z)")
 
@@ -37,33 +38,56 @@ class TextDelta:
 
 
 @dataclass(frozen=True)
+class ReasoningDelta:
+    """A further piece of what a reasoning model thinks before its answer."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class ToolCallDelta:
+    """A piece of a call that is certain: first its name, then its arguments as the model wrote them."""
+
+    index: int
+    """The call's place among the reply's calls, from 0."""
+    name: str = ""
+    arguments: str = ""
+
+
+@dataclass(frozen=True)
 class ParsedReply:
-    """A whole reply: its text without line breaks at the start, and its calls in order."""
+    """A whole reply: its text without line breaks at the start, its calls in order, and what was thought before."""
 
     text: str
     tool_calls: tuple[ToolCall, ...] = ()
+    reasoning: str = ""
 
 
-Event = TextDelta | ToolCall
+Event = TextDelta | ReasoningDelta | ToolCallDelta | ToolCall
 
 
-def parse_reply(text: str, tool_names: Iterable[str] = ()) -> ParsedReply:
+def parse_reply(text: str, tool_names: Iterable[str] = (), thinking: Thinking = "auto") -> ParsedReply:
     """Parse a reply decoded with special tokens visible, the stop token that ended it included."""
-    stream = ReplyStream(tool_names)
+    stream = ReplyStream(tool_names, thinking)
     events = stream.feed(text) + stream.close()
     return ParsedReply(
         "".join(event.text for event in events if isinstance(event, TextDelta)),
         tuple(event for event in events if isinstance(event, ToolCall)),
+        "".join(event.text for event in events if isinstance(event, ReasoningDelta)),
     )
 
 
 class ReplyStream:
     """`parse_reply` for a reply that arrives in pieces: text comes out as soon as it can't become a call.
 
-    However the reply is cut, the events add up to what `parse_reply` gives for the whole.
+    However the reply is cut, the events add up to what `parse_reply` gives for the whole. A call is certain when its
+    part has ended, since what follows its arguments could yet make it text; then come its name and its arguments as
+    deltas, and the call. Where a grammar made sure of the call (`guided`), they come as they are written.
     """
 
-    def __init__(self, tool_names: Iterable[str] = ()) -> None:
+    def __init__(self, tool_names: Iterable[str] = (), thinking: Thinking = "auto", guided: bool = False) -> None:
+        self._thinking, self._guided = ThinkingSplit(thinking), guided
+        self._calls = 0  # that have been told
         self._names = frozenset(tool_names)
         self._prefixes = {name[:length] for name in self._names for length in range(len(name) + 1)}
         self._unread = ""  # may be the beginning of a tag
@@ -80,7 +104,15 @@ class ReplyStream:
         """Take the next piece of the reply; the events that it makes certain."""
         if self._ended:
             return []
+        thought, text = self._thinking.feed(text)
+        return _joined([*_reasoning(thought), *self._feed(text)])
+
+    def _feed(self, text: str) -> list[Event]:
         events: list[Event] = []
+        if self._ended:
+            return events
+        if self._ended:
+            return events
         unread, start = self._unread + text, 0
         for tag in _TAG.finditer(unread):
             events += self._read(unread[start : tag.start()])
@@ -92,19 +124,22 @@ class ReplyStream:
         self._unread = unread[start:]
         if not self._ended:
             events += self._read(self._take_unread())
-        return _joined(events)
+        return events
 
     def close(self) -> list[Event]:
         """The events that only the end of the reply makes certain."""
-        events: list[Event] = []
+        thought, text = self._thinking.close()
+        events = [*_reasoning(thought), *self._feed(text)]
         if not self._ended:
             events += self._read(self._unread)
+        if self._guided:
+            return _joined([*events, *self._guided_call()])
         anywhere = self._ended == "<|observation|>"
         if self._held or self._undecided:
             for part, fresh in [*self._undecided, ("".join(self._held), self._fresh)]:
                 self._fresh = fresh
                 text, calls = _parse_part(part, self._names, fresh, anywhere)
-                events += [*self._show(text), *calls]
+                events += [*self._show(text), *self._tell(calls)]
         else:
             events += self._show_line(self._line.rstrip("\n"))
         self._undecided = []
@@ -115,13 +150,16 @@ class ReplyStream:
         """What has been fed, up to a `<` that may begin a tag."""
         start = self._unread.rfind("<", max(0, len(self._unread) - _LONGEST_TAG + 1))
         tail = self._unread[start:] if start >= 0 else ""
-        if not (tail and any(tag.startswith(tail) for tag in (_PART, *_ENDS))):
+        if not (tail and any(tag.startswith(tail) for tag in (_PART, *ENDS))):
             tail = ""
         taken, self._unread = self._unread[: len(self._unread) - len(tail)], tail
         return taken
 
     def _read(self, text: str) -> Iterator[Event]:
         """Read further text of a part, showing each line that is no candidate for a call."""
+        if self._guided:
+            yield from self._read_guided(text)
+            return
         if self._held or self._undecided:
             self._held.append(text)
             return
@@ -168,7 +206,7 @@ class ReplyStream:
             _, calls = _parse_part("".join(self._held), self._names, True, False)
             if calls:
                 self._held = []
-                yield from calls
+                yield from self._tell(calls)
         if self._held or self._undecided:
             self._undecided.append(("".join(self._held), self._fresh))
         else:
@@ -178,8 +216,39 @@ class ReplyStream:
     def _start_part(self) -> None:
         self._held, self._line, self._breaks, self._fresh, self._mid_line = [], "", 0, True, False
 
+    def _tell(self, calls: Iterable["_Written"]) -> Iterator[Event]:
+        for call, written in calls:
+            yield ToolCallDelta(self._calls, name=call.name)
+            yield ToolCallDelta(self._calls, arguments=written)
+            yield call
+            self._calls += 1
 
-def _parse_part(part: str, names: frozenset[str], at_start: bool, anywhere: bool) -> tuple[str, list[ToolCall]]:
+    def _read_guided(self, text: str) -> Iterator[Event]:
+        """A name on a line of its own and then arguments to the end, which is all that the grammar lets through."""
+        if not text:
+            return
+        if self._held:
+            self._held.append(text)
+            yield ToolCallDelta(0, arguments=text)
+            return
+        self._line += text
+        name, line_break, arguments = self._line.partition("\n")
+        if line_break:
+            self._held = [name, arguments]
+            yield ToolCallDelta(0, name=name)
+            if arguments:
+                yield ToolCallDelta(0, arguments=arguments)
+
+    def _guided_call(self) -> Iterator[Event]:
+        """The call, if its arguments were not cut off."""
+        name, arguments = (self._held or [""])[0], "".join(self._held[1:])
+        written = f"{name}\n{arguments}"
+        calls, _ = _calls(written, 0, self._names, ended_by_observation=True) if name else ([], 0)
+        for call, _ in calls:
+            yield call
+
+
+def _parse_part(part: str, names: frozenset[str], at_start: bool, anywhere: bool) -> tuple[str, list["_Written"]]:
     """The text and the calls of one part, which is all text unless its calls reach to its end.
 
     Calls may begin at the part's start, if that is where `part` begins, and at any line if they count `anywhere`.
@@ -195,12 +264,16 @@ def _parse_part(part: str, names: frozenset[str], at_start: bool, anywhere: bool
     return part.rstrip("\n"), []
 
 
-def _calls(part: str, start: int, names: frozenset[str], ended_by_observation: bool) -> tuple[list[ToolCall], int]:
+_Written = tuple[ToolCall, str]
+"""A call, and its arguments as they were written."""
+
+
+def _calls(part: str, start: int, names: frozenset[str], ended_by_observation: bool) -> tuple[list[_Written], int]:
     """The calls that the part consists of from `start` on, or none and the line that is something else.
 
     The lines before that one are calls in a row, so no later search need begin at them.
     """
-    calls: list[ToolCall] = []
+    calls: list[_Written] = []
     while start < len(part):
         line_end = part.find("\n", start)
         name = part[start:line_end].rstrip(_BLANK)
@@ -208,7 +281,7 @@ def _calls(part: str, start: int, names: frozenset[str], ended_by_observation: b
             return [], start
         if name in BUILT_IN_TOOLS:
             body = part[line_end + 1 :]
-            return ([*calls, ToolCall(name, body)] if ended_by_observation and body else []), start
+            return ([*calls, (ToolCall(name, body), body)] if ended_by_observation and body else []), start
         try:
             arguments, end = _DECODER.raw_decode(part, line_end + 1)
         except (ValueError, RecursionError):
@@ -216,7 +289,7 @@ def _calls(part: str, start: int, names: frozenset[str], ended_by_observation: b
         after = _AFTER_CALL.match(part, end)
         if not isinstance(arguments, dict) or not after:
             return [], start
-        calls.append(ToolCall(name, arguments))
+        calls.append((ToolCall(name, arguments), part[line_end + 1 : end]))
         start = after.end()
     return calls, start
 
@@ -228,11 +301,15 @@ def _refuse(constant: str) -> NoReturn:
 _DECODER = json.JSONDecoder(parse_constant=_refuse)
 
 
+def _reasoning(thought: str) -> list[Event]:
+    return [ReasoningDelta(thought)] if thought else []
+
+
 def _joined(events: Iterable[Event]) -> list[Event]:
     """The events with neighbouring pieces of text made one."""
     joined: list[Event] = []
-    for is_text, run in groupby(events, key=lambda event: isinstance(event, TextDelta)):
-        if is_text:
+    for kind, run in groupby(events, key=type):
+        if kind is TextDelta:
             joined.append(TextDelta("".join(event.text for event in run if isinstance(event, TextDelta))))
         else:
             joined += run

@@ -32,8 +32,8 @@ def estimate(checkpoint: Checkpoint, recipe: Recipe) -> Estimate:
     """What exporting this checkpoint with this recipe takes."""
     own, weights = checkpoint.weight_bytes, _compressed(checkpoint, recipe)
     memory = weights + _LIBRARIES
-    if recipe.mode == "none":  # neither is copied, but the engine that fingerprints the IR makes a copy of it
-        memory = own + _LIBRARIES
+    if recipe.mode == "none":  # they stay in their files
+        memory = _LIBRARIES
     if recipe.needs_data:  # the original runs, repacked to f32 by a processor without bf16
         memory = 2 * own + weights + _LIBRARIES
     return Estimate(weights + _TEXTS, memory, own + _MAPPED_LIBRARIES)

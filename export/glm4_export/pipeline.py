@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, redirect_stdout
+from contextlib import closing, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 from glm4_intel.artifact import Manifest, read_json, record, write_manifest
 from glm4_intel.devices import properties
 from glm4_intel.errors import Glm4Error
-from glm4_intel.memory import available_memory
 from glm4_quantize.recipes import RECIPES, Recipe
 
-from .estimate import estimate, require_room
+from .estimate import require_room
 from .progress import Progress
 from .source import Checkpoint, resolve
 from .staging import finish, growing
@@ -128,8 +127,8 @@ class _Export:
         converted, config = convert.convert(model)
         name = f"compressing the weights: recipe {self.recipe.name}"
         self.progress.stage(name, total, shown=has_own_progress(self.recipe))
-        compressed = compress(converted, self.recipe, data, self.progress.advance, files.read)
-        files.close()
+        with closing(files):
+            compressed = compress(converted, self.recipe, data, self.progress.advance, files.read)
         self.progress.stage("saving")
         convert.save(compressed, config, self.directory / "openvino_model.xml", self.recipe.mode != "none")
         return reference
@@ -151,9 +150,6 @@ class _Export:
         """What the written IR computes, and how near it is to the original."""
         from glm4_intel import fingerprint
 
-        needed, available = estimate(self.checkpoint, self.recipe).output, available_memory()
-        if needed > available and not self.options.force:
-            return {"skipped": f"the engine needs {needed / 1e9:.1f} GB, {available / 1e9:.1f} GB are available"}
         self.progress.stage("taking the fingerprint")
         taken = {"fingerprint": fingerprint.take(self.directory).to_dict()}
         if reference is None:

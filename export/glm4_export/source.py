@@ -13,7 +13,7 @@ from glm4_intel.errors import Glm4Error
 
 from .layouts import LAYOUTS, Layout, rope_theta
 
-_FETCHED = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model"]
+_FETCHED = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "LICENSE"]
 _SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
           "head_dim", "vocab_size", "max_position_embeddings")  # fmt: skip
 _AGAIN = "Fetch the checkpoint again; a download resumes where it stopped."

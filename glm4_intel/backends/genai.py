@@ -21,6 +21,7 @@ import openvino_genai
 from ..devices import device_error
 from ..errors import Glm4Error
 from ..generation import GenerationParams
+from ..structured import Guide
 
 _BLOCK_TOKENS = {"CPU": 32}
 """Tokens in a block of the KV cache; 16 on every other device (OpenVINO GenAI's scheduler)."""
@@ -114,7 +115,7 @@ class _Streamer(openvino_genai.StreamerBase):  # type: ignore[misc]
             if finished:
                 break
         if self.failure:
-            raise Glm4Error(f"The engine failed: {self.failure}", "See: glm4-intel doctor") from self.failure
+            raise _failure(self.failure) from self.failure
 
     def write(self, token: int | list[int]) -> Any:
         """The pipeline's call for each token; its answer says whether to go on."""
@@ -135,6 +136,29 @@ class _Streamer(openvino_genai.StreamerBase):  # type: ignore[misc]
         self._news.set()
 
 
+def _failure(error: Exception) -> Glm4Error:
+    text = str(error).strip()
+    if "xgrammar" in text:
+        reason = text.splitlines()[0].rpartition(".cc:")[2].partition(": ")[2]
+        return Glm4Error(f"The engine can't guide this reply: {reason}", "Simplify the expression or the schema.")
+    return Glm4Error(f"The engine failed: {text}", "See: glm4-intel doctor")
+
+
+def _grammar(guide: Guide) -> Any:
+    """The guide as OpenVINO GenAI's compound grammar."""
+    form = openvino_genai.StructuredOutputConfig
+    kinds = {"grammar": form.EBNF, "regex": form.Regex, "text": lambda spec: form.AnyText()}
+    forms: list[Any] = [form.ConstString(each.start) for each in guide.forms]
+    for index, each in enumerate(guide.forms):
+        if each.kind in kinds:
+            forms[index] += kinds[each.kind](each.spec)
+    grammar = forms[0] if len(forms) == 1 else form.Union(forms)
+    if guide.thinking == "off":
+        return form(compound_grammar=grammar)
+    opening = "" if guide.thinking == "inside" else "<think>"
+    return form(compound_grammar=form.Tag(opening, form.AnyText(), "</think>") + grammar)
+
+
 def _config(params: GenerationParams) -> Any:
     config = openvino_genai.GenerationConfig()
     config.max_new_tokens = params.max_new_tokens
@@ -149,6 +173,8 @@ def _config(params: GenerationParams) -> Any:
         if params.top_k:
             config.top_k = params.top_k
         config.rng_seed = secrets.randbits(32) if params.seed is None else params.seed
+    if params.guide:
+        config.structured_output_config = _grammar(params.guide)
     return config
 
 

@@ -46,6 +46,8 @@ class OptimumBackend:
             raise Glm4Error(
                 "The backend optimum has no presence or frequency penalty", "Use the backend openvino_genai."
             )
+        if params.guide:
+            raise Glm4Error("The backend optimum can't guide a reply", "Use the backend openvino_genai.")
         processors, generator = _processors(params), torch.Generator()
         if params.seed is not None:
             generator.manual_seed(params.seed)

@@ -42,8 +42,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _compare(path: Path, manifest: Manifest | None) -> str:
-    from ..fingerprint import Fingerprint, take
+    from ..fingerprint import Fingerprint, require_loads, take
 
+    require_loads(path)
     taken = take(path)
     recorded = (manifest.verification or {}).get("fingerprint") if manifest else None
     if recorded is None:

@@ -25,8 +25,6 @@ from glm4_intel.errors import Glm4Error
 BLOCK = 1 << 20
 """Weights in a block: 2 MB of bf16. Half and twice as many are as fast, an eighth is not."""
 _EXPONENT = {"bf16": 0x7F80, "f16": 0x7C00}
-
-
 Reader = Callable[[int, int], np.ndarray | None]
 """An address and a size to the bytes there, valid until the same thread's next call, or None to take them as they are.
 Weights may be mapped files, which can be read faster than they can be touched."""
@@ -42,7 +40,8 @@ def row_blocks(
 ) -> Iterator[None]:
     """Within it, `nncf.compress_weights` of an OpenVINO model works over blocks of rows where that gives the same.
 
-    `advance` is told the bytes of every weight that is done. Raises Glm4Error for a weight with NaN or infinity.
+    `advance` is told the bytes of every weight that is done, `read` gives those of a part of one. Raises Glm4Error for
+    a weight with NaN or infinity.
     """
     original, compressor = openvino_backend.compress_weight, _Compressor(usable_cores(), read, block)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from templates import FORM_0414, FORM_Z1, chatglm
 
 from conftest import WEATHER, ask
 from glm4_demos.nano import CHECKPOINT
@@ -117,8 +118,7 @@ def test_a_folder_without_tokenizer_or_template_is_told(tmp_path: Path) -> None:
     with pytest.raises(Glm4Error, match="no tokenizer.json"):
         Prompt.from_directory(tmp_path)
     (tmp_path / "tokenizer.json").write_bytes((CHECKPOINT / "tokenizer.json").read_bytes())
-    with pytest.raises(Glm4Error, match="no chat template"):
-        Prompt.from_directory(tmp_path)
+    assert not Prompt.from_directory(tmp_path).chats
     (tmp_path / "chat_template.jinja").write_text("{% if %}")
     with pytest.raises(Glm4Error, match="chat template of .* is broken"):
         Prompt.from_directory(tmp_path)
@@ -127,14 +127,85 @@ def test_a_folder_without_tokenizer_or_template_is_told(tmp_path: Path) -> None:
         Prompt.from_directory(tmp_path)
 
 
-@pytest.mark.skipif("GLM4_CONFORMANCE" not in os.environ, reason="GLM4_CONFORMANCE names no folder")
+ROLES = st.sampled_from(["system", "user", "assistant", "observation", "tool", "developer"])
+TYPED = st.lists(st.one_of(st.text(max_size=8), st.sampled_from(TAGS)), max_size=4).map("".join)
+
+
+@given(st.lists(st.tuples(ROLES, TYPED), min_size=1, max_size=6), TYPED, TYPED)
+def test_a_prompt_holds_the_tags_of_its_turns_and_no_others(turns: list, name: str, value: str) -> None:
+    """For whatever is typed into any role, a tool's name, its description or a call's arguments."""
+    name = "f" + "".join(name.split())
+    tool = {"type": "function", "function": {"name": name, "description": value}}
+    call = {"type": "function", "function": {"name": name, "arguments": {value: value}}}
+    messages = [{"role": role, "content": text or "x"} for role, text in turns]
+    ids = PROMPT.encode([*messages, {"role": "assistant", "tool_calls": [call]}], [tool])
+    rendered = {"tool": "observation", "developer": "system"}
+    expected = ["[gMASK]", "<sop>", "<|system|>", *(f"<|{rendered.get(role, role)}|>" for role, _ in turns)]
+    tags = [PROMPT.decode([id], skip_special=False) for id in ids if id in PROMPT.special_ids]
+    assert tags == [*expected, "<|assistant|>", "<|assistant|>"]
+
+
+def with_template(template: str, prompt: Prompt = PROMPT) -> Prompt:
+    return Prompt(prompt.tokenizer, template)
+
+
+def test_tools_go_to_a_template_that_takes_them() -> None:
+    shown = with_template(FORM_0414)
+    text = shown.decode(shown.encode(ask("x"), [WEATHER]), skip_special=False)
+    assert text.startswith("[gMASK]<sop><|system|>\n# 可用工具\n\n## get_weather\n\n{\n")
+    assert text.endswith("<|user|>\nx<|assistant|>")
+
+
+def test_a_reasoning_models_thoughts() -> None:
+    """They are no part of history, and a reply to its prompt begins inside of one."""
+    prompt = with_template(FORM_Z1)
+    messages = [*ask("x"), {"role": "assistant", "content": "<think>hm</think>\nyes"}, *ask("y")]
+    ids = prompt.encode(messages)
+    assert "hm" not in prompt.decode(ids) and "yes" in prompt.decode(ids)
+    assert prompt.thinking(ids) == "inside"
+    assert prompt.thinking(prompt.encode(messages, add_generation_prompt=False)) == "auto"
+    assert PROMPT.thinking(PROMPT.encode(messages)) == "off"
+
+
+CONFORMANCE = pytest.mark.skipif("GLM4_CONFORMANCE" not in os.environ, reason="GLM4_CONFORMANCE names no folder")
+
+
+def conformance(kind: str) -> tuple[Prompt, list[dict]]:
+    entries = json.loads((Path(os.environ["GLM4_CONFORMANCE"]) / "prompts.json").read_text(encoding="utf-8"))
+    chosen = [entry for entry in entries if entry["kind"] == kind]
+    assert chosen
+    return Prompt.from_directory(os.environ["GLM4_TOKENIZER"]), chosen
+
+
+@CONFORMANCE
 def test_conformance_of_prompts() -> None:
     """The real tokenizer's ids; where content holds special tokens, those that keep it text."""
-    real = Prompt.from_directory(os.environ["GLM4_TOKENIZER"])
-    entries = json.loads((Path(os.environ["GLM4_CONFORMANCE"]) / "prompts.json").read_text(encoding="utf-8"))
-    chats = [entry for entry in entries if entry["kind"] == "chat" and entry["template"] in ("GLM-4", "legacy-python")]
-    checked = [entry for entry in chats if not entry["name"].startswith("injection/")]
-    assert checked
-    for entry in checked:
-        ids = real.encode(entry["messages"], entry["tools"], entry["add_generation_prompt"])
-        assert ids == entry["expected_ids"], entry["name"]
+    real, entries = conformance("chat")
+    own = (Path(os.environ["GLM4_TOKENIZER"]) / "chat_template.jinja").read_text(encoding="utf-8")
+    prompts = {
+        "GLM-4": real,
+        "legacy-python": real,
+        "ChatGLM": with_template(chatglm(own), real),
+        "GLM-4-0414": with_template(FORM_0414, real),
+    }
+    for entry in entries:
+        if not entry["name"].startswith("injection/"):  # what the reference does wrong
+            prompt = prompts[entry["template"]]
+            ids = prompt.encode(entry["messages"], entry["tools"], entry["add_generation_prompt"])
+            assert ids == entry["expected_ids"], entry["name"]
+
+
+@CONFORMANCE
+def test_conformance_of_texts() -> None:
+    real, entries = conformance("encode")
+    prefix = [real.special_id("[gMASK]"), real.special_id("<sop>")]
+    for entry in entries:
+        ids = (prefix if entry["add_special_tokens"] else []) + real.encode_text(entry["text"])
+        if any(tag in entry["text"] for tag in TAGS):
+            assert real.decode(ids) == entry["text"] and not set(ids) & real.special_ids  # typed: they stay text
+        else:
+            assert ids == entry["expected_ids"], entry["name"]
+    real, entries = conformance("decode")
+    for entry in entries:
+        ids = next(value for key, value in entry.items() if key.endswith("ids") and value)
+        assert real.decode(ids) == entry["expected_text"], entry["name"]

@@ -1,0 +1,125 @@
+"""The tool loop: the model calls, functions answer, until it has answered the user; every step is an event."""
+
+import json
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import Glm4Error
+from ..generation import Chunk, Reply
+from ..messages import Message
+from ..runtime import Runtime
+from ..tools import ToolCall
+from .callables import Tool, tool
+
+_LOOK_UP = 0.05
+
+
+@dataclass(frozen=True)
+class Wrote:
+    """A further chunk of a reply."""
+
+    chunk: Chunk
+
+
+@dataclass(frozen=True)
+class Called:
+    """The model has called a tool; it is about to run."""
+
+    call: ToolCall
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A tool has answered, or failed, which the model is told as well."""
+
+    call: ToolCall
+    content: str
+    failed: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The loop's end: the last reply, the conversation with all that was added to it, and why it ended."""
+
+    reply: Reply
+    messages: list[dict[str, Any]]
+    reason: str
+    """That of the last reply, or "max_rounds" if it asked for one call too many."""
+
+
+Event = Wrote | Called | Observed | Finished
+
+
+def run(
+    runtime: Runtime,
+    messages: Sequence[Message],
+    tools: Sequence[Tool | Callable[..., Any]],
+    max_rounds: int = 8,
+    tool_timeout: float = 30.0,
+    cancel: threading.Event | None = None,
+    **options: Any,
+) -> Iterator[Event]:
+    """Answer a conversation, calling tools where the model asks for them.
+
+    A tool that raises, that is given arguments that do not fit, or that takes more than `tool_timeout` seconds answers
+    with its error, and the model goes on from that; the thread of one that takes too long is left to end by itself.
+    `options` are those of `Runtime.stream`. Raises Glm4Error for malformed messages, tools or options.
+    """
+    if max_rounds < 1 or tool_timeout <= 0:
+        raise Glm4Error(f"max_rounds is {max_rounds} and tool_timeout {tool_timeout}", "Both must be more than 0.")
+    known = {each.name: each for each in (each if isinstance(each, Tool) else tool(each) for each in tools)}
+    declared = [each.declaration() for each in known.values()]
+    conversation, rounds = [dict(message) for message in messages], 0
+    while True:
+        chunks: list[Chunk] = []
+        for chunk in runtime.stream(conversation, declared or None, cancel, **options):
+            chunks.append(chunk)
+            yield Wrote(chunk)
+        reply = Reply.join(chunks)
+        conversation.append(reply.message())
+        rounds += 1
+        if not reply.tool_calls or reply.finish_reason == "cancelled":
+            yield Finished(reply, conversation, reply.finish_reason)
+            return
+        if rounds > max_rounds:
+            yield Finished(reply, conversation, "max_rounds")
+            return
+        for index, call in enumerate(reply.tool_calls):
+            yield Called(call)
+            observed = _observe(known[call.name], call, tool_timeout, cancel)
+            yield observed
+            conversation.append({"role": "tool", "tool_call_id": f"call_{index}", "content": observed.content})
+
+
+def _observe(asked: Tool, call: ToolCall, timeout: float, cancel: threading.Event | None) -> Observed:
+    """Run the tool in a thread of its own, up to the timeout or the cancellation."""
+    started, answers = time.perf_counter(), queue.SimpleQueue[tuple[str, bool]]()
+
+    def work() -> None:
+        try:
+            answers.put((asked.call(call.arguments), False))
+        except Exception as error:  # a tool is anybody's code: whatever it raises is the model's to read
+            answers.put((_failure(f"{type(error).__name__}: {error}"), True))
+
+    threading.Thread(target=work, daemon=True).start()
+    while True:
+        spent = time.perf_counter() - started
+        if cancel and cancel.is_set():
+            return Observed(call, _failure("cancelled"), True, spent)
+        if spent > timeout:
+            return Observed(call, _failure(f"no answer within {timeout:g} seconds"), True, spent)
+        try:
+            content, failed = answers.get(timeout=min(_LOOK_UP, timeout))
+        except queue.Empty:
+            continue
+        return Observed(call, content or _failure("no output"), failed, time.perf_counter() - started)
+
+
+def _failure(reason: str) -> str:
+    """What the model reads of a failure; an empty observation would vanish from the prompt."""
+    return json.dumps({"error": reason}, ensure_ascii=False)
