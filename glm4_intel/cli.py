@@ -38,11 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if extra is None:
             raise
         return _failed(f"This command needs the package {error.name}", f'Run: pip install "glm4-intel[{extra}]"')
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print("\ninterrupted", file=sys.stderr)
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(130)  # an engine in the middle of a long prompt would hold up an ordinary exit
+        os._exit(*(interrupt.args or [130]))  # an engine in the middle of a long prompt would hold up an ordinary exit
 
 
 def _run(arguments: list[str]) -> int:

@@ -96,5 +96,5 @@ def _recipe(args: argparse.Namespace) -> Recipe:
 
 
 def _terminated(signum: int, frame: FrameType | None) -> None:
-    """SIGTERM ends like Ctrl-C: nothing half done is left."""
-    raise SystemExit(128 + signum)
+    """SIGTERM ends like Ctrl-C, with a status of its own: nothing half done is left."""
+    raise KeyboardInterrupt(128 + signum)

@@ -11,7 +11,7 @@ from openvino import opset13 as op
 from glm4_intel import Glm4Error
 from glm4_quantize.rowwise import row_blocks
 
-SHAPES = ((512, 1024), (642, 512), (901, 642))
+SHAPES = ((512, 1024), (640, 512), (901, 640))
 _ALIVE: list[np.ndarray] = []  # constants share the memory of their arrays
 KINDS = {"bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32}
 
