@@ -96,6 +96,7 @@ class _Export:
         with redirect_stdout(sys.stderr), _less_logging():
             with converting_tokenizer(self.directory):
                 reference = self._weights(prompt)
+                self.progress.stage("converting the tokenizer")  # what is left of it
             weights = self.directory / "openvino_model.bin"
             with ThreadPoolExecutor(1) as hashing:  # now, while the file is in memory
                 recorded = hashing.submit(record, weights)
@@ -214,8 +215,10 @@ def _interruptibly(work: Callable[[], None], progress: Progress) -> None:
 @contextmanager
 def _less_logging() -> Iterator[None]:
     """NNCF and transformers say much that is of no use to a user of this command."""
-    import nncf  # noqa: F401  # sets its logger's level when imported
+    import nncf  # noqa: F401  # both set their logger's level when imported
+    import transformers.utils.logging
 
+    transformers.utils.logging.get_logger()
     loggers = [logging.getLogger(name) for name in ("nncf", "transformers")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
