@@ -5,6 +5,7 @@ operations on other weights, which the hashes prove; the engine would repack tho
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -122,13 +123,15 @@ def _layer(variable: str) -> int:
 def next_logits(request: Any, ids: list[int]) -> np.ndarray:
     """The logits [tokens, vocabulary], float32, that an infer request gives for `ids` from an empty cache."""
     request.reset_state()
+    return np.asarray(request.infer(model_inputs(ids))["logits"][0], dtype=np.float32)
+
+
+def model_inputs(ids: Sequence[int]) -> dict[str, np.ndarray]:
+    """What the exported model takes for one sequence from an empty cache."""
     row = np.array([ids], dtype=np.int64)
-    result = request.infer(
-        {
-            "input_ids": row,
-            "attention_mask": np.ones_like(row),
-            "position_ids": np.arange(len(ids), dtype=np.int64)[None],
-            "beam_idx": np.zeros(1, dtype=np.int32),
-        }
-    )
-    return np.asarray(result["logits"][0], dtype=np.float32)
+    return {
+        "input_ids": row,
+        "attention_mask": np.ones_like(row),
+        "position_ids": np.arange(len(ids), dtype=np.int64)[None],
+        "beam_idx": np.zeros(1, dtype=np.int32),
+    }

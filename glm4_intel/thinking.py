@@ -7,7 +7,13 @@ from .messages import ENDS
 Thinking = Literal["off", "auto", "inside"]
 """Whether a reply may begin with `<think>` (auto), is inside that part from the start, or has no such part."""
 _OPEN, _CLOSE = "<think>", "</think>"
-_LONGEST = max(map(len, (_CLOSE, *ENDS)))
+
+
+def begun_tag(text: str, tags: tuple[str, ...]) -> int:
+    """The length of the text's ending that may be the beginning of one of the tags."""
+    start = text.rfind("<", max(0, len(text) - max(map(len, tags)) + 1))
+    tail = text[start:] if start >= 0 else ""
+    return len(tail) if any(tag.startswith(tail) for tag in tags) else 0
 
 
 class ThinkingSplit:
@@ -45,16 +51,10 @@ class ThinkingSplit:
             thought = self._trimmed(self._unread[:at])
             self._unread = self._unread[at + (len(tag) if tag == _CLOSE else 0) :]
             return thought, self._answer()
-        kept = self._tail()
+        kept = begun_tag(self._unread, (_CLOSE, *ENDS))
         thought = self._trimmed(self._unread[: len(self._unread) - kept])
         self._unread = self._unread[len(self._unread) - kept :]
         return thought, ""
-
-    def _tail(self) -> int:
-        """The length of an ending that may begin a tag."""
-        start = self._unread.rfind("<", max(0, len(self._unread) - _LONGEST + 1))
-        tail = self._unread[start:] if start >= 0 else ""
-        return len(tail) if any(tag.startswith(tail) for tag in (_CLOSE, *ENDS)) else 0
 
     def _trimmed(self, text: str) -> str:
         """The text without line breaks at the thought's beginning and end; those in doubt wait for what follows."""

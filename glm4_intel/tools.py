@@ -13,11 +13,10 @@ from itertools import groupby
 from typing import Any, NoReturn
 
 from .messages import BUILT_IN_TOOLS, ENDS
-from .thinking import Thinking, ThinkingSplit
+from .thinking import Thinking, ThinkingSplit, begun_tag
 
 _PART = "<|assistant|>"
 _TAG = re.compile("|".join(map(re.escape, (_PART, *ENDS))))
-_LONGEST_TAG = max(map(len, (_PART, *ENDS)))
 _BLANK = " \t\r"
 _AFTER_CALL = re.compile(r"[ \t\r]*(?:\n+|\Z)")
 
@@ -111,8 +110,6 @@ class ReplyStream:
         events: list[Event] = []
         if self._ended:
             return events
-        if self._ended:
-            return events
         unread, start = self._unread + text, 0
         for tag in _TAG.finditer(unread):
             events += self._read(unread[start : tag.start()])
@@ -148,11 +145,8 @@ class ReplyStream:
 
     def _take_unread(self) -> str:
         """What has been fed, up to a `<` that may begin a tag."""
-        start = self._unread.rfind("<", max(0, len(self._unread) - _LONGEST_TAG + 1))
-        tail = self._unread[start:] if start >= 0 else ""
-        if not (tail and any(tag.startswith(tail) for tag in (_PART, *ENDS))):
-            tail = ""
-        taken, self._unread = self._unread[: len(self._unread) - len(tail)], tail
+        whole = len(self._unread) - begun_tag(self._unread, (_PART, *ENDS))
+        taken, self._unread = self._unread[:whole], self._unread[whole:]
         return taken
 
     def _read(self, text: str) -> Iterator[Event]:

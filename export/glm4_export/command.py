@@ -9,12 +9,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, get_args
 
-from glm4_quantize.recipes import RECIPES, Backup, Mode, Recipe, Sensitivity, recipe_named
+from glm4_intel.errors import Glm4Error
+from glm4_quantize.recipes import METHODS, RECIPES, Backup, Mode, Recipe, Sensitivity, recipe_named
 
 from .pipeline import ExportOptions
 from .progress import TerminalProgress
-
-_METHODS = ("awq", "scale_estimation", "gptq", "lora_correction")
 
 
 class _ListRecipes(argparse.Action):
@@ -50,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     recipe.add_argument("--lm-head", choices=("backup", "mode"), help="what lm_head gets")
     recipe.add_argument("--sensitivity", choices=get_args(Sensitivity), metavar="METRIC",
                         help=f"what chooses the layers to spare: {', '.join(get_args(Sensitivity))}")  # fmt: skip
-    for method in _METHODS:
+    for method in METHODS:
         name = f"--{method.replace('_', '-')}"
         recipe.add_argument(name, action=argparse.BooleanOptionalAction, default=None, help=f"NNCF's {method}")
 
@@ -83,14 +82,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:
-    names: Sequence[str] = ("mode", "group_size", "ratio", "backup", "lm_head", "sensitivity", *_METHODS)
+    names: Sequence[str] = ("mode", "group_size", "ratio", "backup", "lm_head", "sensitivity", *METHODS)
     changes = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     recipe = recipe_named(args.recipe).with_overrides(**changes)
     if args.calibration and not recipe.needs_data:
         if recipe.methods:
             return recipe.with_overrides(calibrated=True)
-        from glm4_intel.errors import Glm4Error
-
         raise Glm4Error(f"The recipe {recipe.name} uses no calibration data", "Leave --calibration out, or add --awq.")
     return recipe
 

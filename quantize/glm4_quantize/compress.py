@@ -1,15 +1,15 @@
 """A recipe carried out on an OpenVINO model by NNCF."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import nncf
-import numpy as np
 import rich
 from openvino import Model
 
 from glm4_intel.errors import Glm4Error
+from glm4_intel.fingerprint import model_inputs
 
 from .recipes import Recipe
 from .rowwise import Reader, from_memory, row_blocks
@@ -74,16 +74,5 @@ def _options(recipe: Recipe, samples: Sequence[Sequence[int]]) -> dict[str, Any]
     for method in recipe.methods:
         options[method] = True
     if recipe.needs_data:
-        options |= {"dataset": nncf.Dataset([_inputs(ids) for ids in samples]), "subset_size": len(samples)}
+        options |= {"dataset": nncf.Dataset([model_inputs(ids) for ids in samples]), "subset_size": len(samples)}
     return options
-
-
-def _inputs(ids: Iterable[int]) -> dict[str, np.ndarray]:
-    """What the exported model takes for one sample from an empty cache."""
-    row = np.array([list(ids)], dtype=np.int64)
-    return {
-        "input_ids": row,
-        "attention_mask": np.ones_like(row),
-        "position_ids": np.arange(row.shape[1], dtype=np.int64)[None],
-        "beam_idx": np.zeros(1, dtype=np.int32),
-    }

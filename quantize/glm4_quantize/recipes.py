@@ -56,13 +56,13 @@ class Recipe:
         _require(self.group_size == PER_ROW or self.group_size >= 16, f"group_size {self.group_size}", "16 or more", -1)
         _require(0 <= self.ratio <= 1, f"ratio {self.ratio}", "0 to 1")
         if not self.is_int4:
-            for name in ("ratio", "lm_head", "backup", *_METHODS):
+            for name in ("ratio", "lm_head", "backup", *METHODS):
                 _require(getattr(self, name) == _DEFAULTS[name], f"{name} with mode {self.mode}", "int4_sym, int4_asym")
         _require(not (self.gptq and self.lora_correction), "gptq with lora_correction", "either of them")
         _require(not (self.lora_correction and self.mode == "int4_sym" and self.group_size == PER_ROW), 
                  "lora_correction with one scale a row", "a group size")  # fmt: skip
         if self.calibrated:
-            _require(bool(self.methods) or self.ratio < 1, "calibration data without a method that uses it", *_METHODS)
+            _require(bool(self.methods) or self.ratio < 1, "calibration data without a method that uses it", *METHODS)
 
     @property
     def is_int4(self) -> bool:
@@ -71,7 +71,7 @@ class Recipe:
     @property
     def methods(self) -> tuple[str, ...]:
         """The methods beyond rounding to the nearest."""
-        return tuple(name for name in _METHODS if getattr(self, name))
+        return tuple(name for name in METHODS if getattr(self, name))
 
     @property
     def needs_data(self) -> bool:
@@ -94,9 +94,9 @@ class Recipe:
         return asdict(self)
 
 
-_METHODS = ("awq", "scale_estimation", "gptq", "lora_correction")
+METHODS = ("awq", "scale_estimation", "gptq", "lora_correction")
 _DEFAULTS = {field.name: field.default for field in fields(Recipe) if field.name in
-             ("ratio", "lm_head", "backup", "sensitivity", "calibrated", *_METHODS)}  # fmt: skip
+             ("ratio", "lm_head", "backup", "sensitivity", "calibrated", *METHODS)}  # fmt: skip
 _ALL = ("CPU", "GPU", "NPU")
 _CPU_GPU = ("CPU", "GPU")
 
