@@ -3,6 +3,7 @@
 python benchmarks/nano_skills.py                          # the checkpoint in PyTorch, bf16
 python benchmarks/nano_skills.py DIR                      # a model directory on its default backend
 python benchmarks/nano_skills.py DIR --backend optimum
+python benchmarks/nano_skills.py DIR --device NPU --property NPUW_DEVICES=CPU --property NPUW_ONLINE_PIPELINE=NONE
 """
 
 import argparse
@@ -16,12 +17,15 @@ from transformers import GlmForCausalLM
 from environment import environment
 from glm4_demos.nano import CHECKPOINT
 from glm4_demos.nano.measure import measure
-from glm4_intel import GenerationParams, Runtime, load
+from glm4_intel import GenerationParams, Runtime
+from glm4_intel.commands.model_arguments import add_model_arguments, load_options, load_shown
 from glm4_intel.prompt import Prompt
 
 
 class TorchBackend:
     """Greedy decoding in PyTorch, in the checkpoint's own bf16: what every other backend is held against."""
+
+    prompt_limit: int | None = None
 
     def __init__(self, checkpoint: Path) -> None:
         self._model = GlmForCausalLM.from_pretrained(checkpoint, dtype="auto").eval()
@@ -41,11 +45,11 @@ class TorchBackend:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", type=Path)
-    parser.add_argument("--backend")
+    add_model_arguments(parser)
     parser.add_argument("--count", type=int, default=200, help="held-out conversations a skill")
     args = parser.parse_args()
     if args.model:
-        runtime = load(args.model, backend=args.backend)
+        runtime = load_shown(args.model, load_options(args))
     else:
         prompt = Prompt.from_directory(CHECKPOINT)
         runtime = Runtime(prompt, TorchBackend(CHECKPOINT), GenerationParams(), 2048, "CPU")

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 from .errors import Glm4Error
 
 if TYPE_CHECKING:
+    from .backends import EngineOptions
     from .generation import Chunk, GenerationParams, Reply
-    from .runtime import Runtime, load
+    from .loading import load
+    from .runtime import Runtime
 
 __version__ = "0.1.0"
-__all__ = ["Chunk", "GenerationParams", "Glm4Error", "Reply", "Runtime", "__version__", "load"]
+__all__ = ["Chunk", "EngineOptions", "GenerationParams", "Glm4Error", "Reply", "Runtime", "__version__", "load"]
 
-_WHERE = {"load": "runtime", "Runtime": "runtime", "Chunk": "generation", "Reply": "generation",
-          "GenerationParams": "generation"}  # fmt: skip
+_WHERE = {"load": "loading", "EngineOptions": "backends", "Runtime": "runtime", "Chunk": "generation",
+          "Reply": "generation", "GenerationParams": "generation"}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -13,11 +13,15 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: (module, help)
     "export": ("glm4_export.command", "checkpoint to OpenVINO model directory, compressed and checked"),
     "chat": ("glm4_demos.chat", "talk to a model in the terminal, or get one reply with --prompt"),
     "demo": ("glm4_demos.demo", "export the embedded nano model and ask it three questions; offline"),
+    "bench": ("glm4_intel.commands.bench", "speed, memory, and the distance from what memory can give"),
     "verify": ("glm4_intel.commands.verify", "is a model directory whole, and does this engine compute the same"),
-    "doctor": ("glm4_intel.commands.doctor", "what OpenVINO finds on this machine"),
+    "doctor": (
+        "glm4_intel.commands.doctor",
+        "devices and drivers: what there is, what is missing, what to use",
+    ),
 }
-_EXTRAS = {"torch": "export", "transformers": "export", "optimum": "export", "nncf": "export", "gradio": "web",
-           "safetensors": "export", "huggingface_hub": "export"}  # fmt: skip
+_EXTRAS = {"torch": "export", "transformers": "export", "optimum": "export", "nncf": "export", "safetensors": "export",
+           "huggingface_hub": "export", "gradio": "web", "matplotlib": "bench"}  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -99,6 +99,8 @@ class Usage:
 
     prompt_tokens: int
     completion_tokens: int
+    left_out: int = 0
+    """Messages of the history that the context had no room for."""
 
 
 @dataclass(frozen=True)

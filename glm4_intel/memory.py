@@ -2,17 +2,33 @@
 
 from pathlib import Path
 
-_CGROUPS = (  # version 2, version 1: (limit, use)
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-)
+from .control_groups import folders, number
+
+_FILES = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
+"""(limit, use) in control groups of version 2 and version 1."""
 
 
 def available_memory() -> int:
-    """Bytes that can be taken without swapping, by the machine and by the container around this process."""
+    """Bytes that can be taken without swapping, by the machine and by the containers around this process."""
     import psutil
 
     return min([int(psutil.virtual_memory().available), *_container_rooms()])
+
+
+def total_memory() -> int:
+    """Bytes of the machine, or of the smallest container around this process."""
+    import psutil
+
+    limits = [limit for folder in folders("memory") for name, _ in _FILES if (limit := number(folder / name))]
+    return min([int(psutil.virtual_memory().total), *limits])
+
+
+def own_memory() -> int:
+    """Bytes that this process holds for itself; mapped files are left aside."""
+    import psutil
+
+    info = psutil.Process().memory_info()
+    return int(getattr(info, "private", 0) or info.rss - getattr(info, "shared", 0))
 
 
 def address_space() -> int | None:
@@ -29,10 +45,11 @@ def address_space() -> int | None:
 
 def _container_rooms() -> list[int]:
     rooms = []
-    for limit_file, use_file in _CGROUPS:
-        limit, use = _read(limit_file), _read(use_file)
-        if limit is not None and use is not None:
-            rooms.append(max(0, limit - use + _reclaimable(Path(limit_file).parent)))
+    for folder in folders("memory"):
+        for limit_file, use_file in _FILES:
+            limit, use = number(folder / limit_file), number(folder / use_file)
+            if limit is not None and use is not None:
+                rooms.append(max(0, limit - use + _reclaimable(folder)))
     return rooms
 
 
@@ -43,11 +60,3 @@ def _reclaimable(folder: Path) -> int:
     except (OSError, ValueError):
         return 0
     return int(statistics.get("inactive_file", 0)) + int(statistics.get("active_file", 0))
-
-
-def _read(path: str) -> int | None:
-    """The number in a control file; None where there is none, or it says "max"."""
-    try:
-        return int(Path(path).read_text())
-    except (OSError, ValueError):
-        return None

@@ -45,6 +45,17 @@ def declared_tools(
     return {_tool_name(tool): tool for each in declared for tool in each}
 
 
+def without_oldest_exchange(messages: Sequence[Message]) -> Sequence[Message]:
+    """The messages less the first user's turn and its replies; all of them where only the last turn is left.
+
+    What stands before the first user's turn stays: it is about the whole conversation.
+    """
+    turns = [index for index, message in enumerate(messages) if message["role"] == "user"]
+    if len(turns) < 2:
+        return messages
+    return [*messages[: turns[0]], *messages[turns[1] :]]
+
+
 def check_tools(tools: Any, where: str) -> list[dict[str, Any]]:
     """The tools as a list of plain dicts, or a Glm4Error that names the faulty one."""
     if not isinstance(tools, Sequence) or isinstance(tools, (str, bytes)):

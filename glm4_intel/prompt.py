@@ -136,6 +136,11 @@ class Prompt:
     def special_ids(self) -> frozenset[int]:
         return frozenset(self._special.values())
 
+    @property
+    def text_vocabulary(self) -> int:
+        """The ids below this one are all text."""
+        return min(self.special_ids)
+
     @cached_property
     def stop_ids(self) -> tuple[int, ...]:
         """The ids that end a reply: the end of the text, the user's turn, a tool's turn."""

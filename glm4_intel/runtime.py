@@ -4,42 +4,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from . import artifact
-from .backends import Backend, backend_factory
-from .devices import properties, require
+from .backends import Backend
 from .errors import Glm4Error
 from .generation import Chunk, FinishReason, GenerationParams, Reply, Timing, Usage
-from .messages import Message, tool_names
+from .messages import Message, tool_names, without_oldest_exchange
 from .prompt import Prompt
 from .streaming import StopTexts, TextStream
 from .structured import response_guide, tool_guide
 from .tools import Event, ReasoningDelta, ReplyStream, TextDelta, ToolCall, ToolCallDelta
 
-
-def load(
-    path: str | Path,
-    device: str = "CPU",
-    backend: str | None = None,
-    profile: str = "chat",
-    properties: Mapping[str, Any] | None = None,
-) -> "Runtime":
-    """A runtime for a model directory on a device: CPU, GPU, GPU.1, NPU or AUTO.
-
-    `backend` overrides the one that the directory is made for. `profile` chooses the device's properties: "chat" for
-    speed, "accurate" for no rounding beyond the weights'; `properties` are OpenVINO's own, over those.
-    Raises Glm4Error if the directory, the device or the engine refuses.
-    """
-    directory = artifact.read(path)
-    factory = backend_factory(backend or directory.backend)
-    name = require(device).name
-    prompt = Prompt.from_directory(directory.path)
-    engine = factory(directory.path, name, _properties(name, profile) | dict(properties or {}))
-    defaults = GenerationParams.from_generation_config(directory.generation)
-    return Runtime(prompt, engine, defaults, directory.context_length, name)
-
+HistoryPolicy = Literal["refuse", "trim"]
+"""What happens to a conversation that outgrows its context: an error, or its oldest exchanges are left out."""
 
 _MOMENT = 0.004
 """Seconds in which tokens share a chunk: a fast engine would otherwise wait for Python at each of them."""
@@ -49,13 +26,24 @@ class Runtime:
     """A loaded model. Any number of threads may stream from it at once."""
 
     def __init__(
-        self, prompt: Prompt, backend: Backend, defaults: GenerationParams, context_length: int, device: str
+        self,
+        prompt: Prompt,
+        backend: Backend,
+        defaults: GenerationParams,
+        context_length: int,
+        device: str,
+        device_reason: str = "",
+        history: HistoryPolicy = "refuse",
     ) -> None:
         self.prompt = prompt
         self.backend = backend
         self.defaults = defaults
         self.context_length = context_length
+        """Tokens that prompt and reply have together."""
         self.device = device
+        self.device_reason = device_reason
+        """Why AUTO took this device; empty where it was asked for."""
+        self.history = history
 
     def stream(
         self,
@@ -73,13 +61,14 @@ class Runtime:
         added: a grammar lets nothing else through. Raises Glm4Error, before anything is generated, for malformed
         messages or parameters, for what can't be guided, and for a prompt that leaves no room in the context.
         """
-        ids = self.prompt.encode(messages, None if tool_choice == "none" else tools)
+        fitted, ids = self._fitted(messages, None if tool_choice == "none" else tools)
         thinking = self.prompt.thinking(ids)
         guide = tool_guide(messages, tools, tool_choice, thinking)
         names = [] if tool_choice == "none" else tool_names(messages, tools)
         reading = ReplyStream(names, thinking, guided=guide is not None)
         guide = response_guide(response_format, guide, thinking)
-        return self.stream_ids(ids, reading, cancel, **overrides, **({"guide": guide} if guide else {}))
+        left_out = len(messages) - len(fitted)
+        return self.stream_ids(ids, reading, cancel, left_out, **overrides, **({"guide": guide} if guide else {}))
 
     def generate(
         self,
@@ -94,20 +83,45 @@ class Runtime:
         return Reply.join(self.stream(messages, tools, cancel, response_format, tool_choice, **overrides))
 
     def stream_ids(
-        self, ids: Sequence[int], reading: ReplyStream, cancel: threading.Event | None = None, **overrides: Any
+        self,
+        ids: Sequence[int],
+        reading: ReplyStream,
+        cancel: threading.Event | None = None,
+        left_out: int = 0,
+        **overrides: Any,
     ) -> Iterator[Chunk]:
         """`stream` for a prompt that is token ids already."""
         params = self._params(len(ids), overrides)
-        reply = _ReplyInProgress(self.prompt, reading, params, len(ids))
+        reply = _ReplyInProgress(self.prompt, reading, params, len(ids), left_out)
         return reply.chunks(self.backend, ids, cancel.is_set if cancel else _never)
+
+    @property
+    def prompt_limit(self) -> int:
+        """Tokens that a prompt may have at most."""
+        return min(self.backend.prompt_limit or self.context_length, self.context_length - 1)
+
+    def _fitted(
+        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None
+    ) -> tuple[Sequence[Message], list[int]]:
+        """The messages and their prompt; where history is trimmed, a quarter of the context is left for the reply."""
+        room = min(self.prompt_limit, self.context_length * 3 // 4)
+        while len(ids := self.prompt.encode(messages, tools)) > room and self.history == "trim":
+            shorter = without_oldest_exchange(messages)
+            if len(shorter) == len(messages):
+                break
+            messages = shorter
+        return messages, ids
 
     def _params(self, prompt_tokens: int, overrides: Mapping[str, Any]) -> GenerationParams:
         """The parameters of one reply: the model's stop ids added, and no more tokens than the context has room for."""
         params = self.defaults.override(**overrides)
         room = self.context_length - prompt_tokens
-        if room < 1:
+        if prompt_tokens > self.prompt_limit:
+            limit = f"model's context is {self.context_length:,}"
+            if self.prompt_limit < self.context_length - 1:
+                limit += f", of which {self.prompt_limit:,} are for the prompt"
             raise Glm4Error(
-                f"The prompt has {prompt_tokens:,} tokens, and the model's context is {self.context_length:,}",
+                f"The prompt has {prompt_tokens:,} tokens, and the {limit}",
                 "Shorten the text, or clear the conversation.",
             )
         stop_ids = params.stop_ids if params.ignore_stop else (*self.prompt.stop_ids, *params.stop_ids)
@@ -117,8 +131,11 @@ class Runtime:
 class _ReplyInProgress:
     """One reply on its way from ids to chunks."""
 
-    def __init__(self, prompt: Prompt, reading: ReplyStream, params: GenerationParams, prompt_tokens: int) -> None:
-        self._params, self._reading, self._prompt_tokens = params, reading, prompt_tokens
+    def __init__(
+        self, prompt: Prompt, reading: ReplyStream, params: GenerationParams, prompt_tokens: int, left_out: int
+    ) -> None:
+        self._params, self._reading = params, reading
+        self._prompt_tokens, self._left_out = prompt_tokens, left_out
         self._text, self._stops = TextStream(prompt.token_bytes), StopTexts(params.stop)
         self._times: list[float] = []
         self._waiting: list[int] = []  # ids whose text has not been shown
@@ -169,7 +186,7 @@ class _ReplyInProgress:
         events = self._reading.feed(rest) + self._reading.close()
         chunk = self._chunk(events) or Chunk("", tuple(self._waiting))
         final: FinishReason = "tool_calls" if reason == "stop" and self._called else reason  # type: ignore[assignment]
-        usage = Usage(self._prompt_tokens, len(self._times))
+        usage = Usage(self._prompt_tokens, len(self._times), self._left_out)
         return replace(chunk, finish_reason=final, usage=usage, timing=_timing(started, self._times))
 
 
@@ -189,6 +206,3 @@ def _close(tokens: Iterator[int]) -> None:
     close = getattr(tokens, "close", None)
     if close:
         close()
-
-
-_properties = properties  # `load` has a parameter of that name

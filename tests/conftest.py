@@ -1,9 +1,11 @@
 """Everything runs for real: the nano model's own int4 directory, exported once a session, on the real engine."""
 
 import os
+import tempfile
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["GLM4_CACHE"] = tempfile.mkdtemp(prefix="glm4-cache-")
 
 import pytest
 
@@ -33,6 +35,12 @@ def ask(text: str) -> list[dict[str, str]]:
 def nano(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The nano model exported with the cpu recipe."""
     return export("nano", tmp_path_factory.mktemp("models") / "nano", RECIPES["cpu"])
+
+
+@pytest.fixture(scope="session")
+def npu_nano(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The nano model exported with the npu recipe."""
+    return export("nano", tmp_path_factory.mktemp("models") / "nano-npu", RECIPES["npu"])
 
 
 @pytest.fixture(scope="session")

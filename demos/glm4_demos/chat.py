@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from glm4_intel.commands.model_arguments import add_model_arguments, load_options, load_shown
 from glm4_intel.errors import Glm4Error
-
-from .folders import cache_folder
+from glm4_intel.folders import cache_folder
 
 if TYPE_CHECKING:
     from glm4_intel import Reply, Runtime
+    from glm4_intel.loading import LoadOptions
 
 HELP = "/clear forgets the conversation, /exit leaves (so does Ctrl-D), Ctrl-C stops a reply."
 
@@ -23,9 +24,7 @@ class ChatArguments:
     """What the command line asks for."""
 
     model: Path
-    device: str
-    backend: str | None
-    profile: str
+    load: "LoadOptions"
     system: str | None
     prompt: str | None
     json: bool
@@ -38,25 +37,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prompt", metavar="TEXT", help="print one reply to TEXT and leave; - reads standard input")
     parser.add_argument("--system", metavar="TEXT", help="a system message")
     parser.add_argument("--json", action="store_true", help="with --prompt: print the reply as one JSON object")
-    parser.add_argument("--device", default="CPU", help="CPU, GPU, GPU.1, NPU or AUTO (default CPU)")
-    parser.add_argument("--backend", help="openvino_genai (default) or optimum")
-    parser.add_argument("--profile", default="chat", help="chat (default), or accurate for exact comparisons")
     parser.add_argument("--max-new-tokens", type=int, metavar="N", help="end a reply after N tokens")
     parser.add_argument("--temperature", type=float, help="0 takes the most likely token each time")
     parser.add_argument("--top-p", type=float)
     parser.add_argument("--top-k", type=int)
     parser.add_argument("--seed", type=int, help="the same seed gives the same reply")
+    add_model_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     names = ("max_new_tokens", "temperature", "top_p", "top_k", "seed")
     sampling = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    options = ChatArguments(
-        args.model, args.device, args.backend, args.profile, args.system, args.prompt, args.json, sampling
-    )
+    options = ChatArguments(args.model, load_options(args), args.system, args.prompt, args.json, sampling)
     if options.json and options.prompt is None:
         raise Glm4Error("--json needs --prompt", 'For example: glm4-intel chat MODEL --prompt "你好" --json')
-    conversation = Conversation(_load(options), options.system, options.sampling)
+    conversation = Conversation(load_shown(options.model, options.load), options.system, options.sampling)
     return _answer(conversation, options) if options.prompt is not None else _converse(conversation)
 
 
@@ -105,13 +100,6 @@ def _shown(chunks: Iterator[Any], show: Callable[[str], None]) -> Iterator[Any]:
 
 def print_text(text: str) -> None:
     print(text, end="", flush=True)
-
-
-def _load(options: ChatArguments) -> "Runtime":
-    import glm4_intel
-
-    print(f"loading {options.model} on {options.device} …", file=sys.stderr, flush=True)
-    return glm4_intel.load(options.model, options.device, options.backend, options.profile)
 
 
 def _answer(conversation: Conversation, options: ChatArguments) -> int:

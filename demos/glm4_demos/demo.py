@@ -7,9 +7,9 @@ from pathlib import Path
 from glm4_intel import __version__, artifact
 from glm4_intel.cli import main as glm4_intel_command
 from glm4_intel.errors import Glm4Error
+from glm4_intel.folders import cache_folder
 
 from .chat import Conversation, print_text, speed
-from .folders import cache_folder
 
 QUESTIONS = (
     "What is 17 + 25?",
@@ -20,7 +20,7 @@ QUESTIONS = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", default="CPU", help="CPU, GPU, GPU.1, NPU or AUTO (default CPU)")
+    parser.add_argument("--device", default="AUTO", help="CPU, GPU, GPU.1, NPU, or AUTO for the best (default)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -3,9 +3,9 @@
 from importlib import import_module
 
 from ..errors import Glm4Error
-from .base import Backend, BackendFactory
+from .base import Backend, BackendFactory, EngineOptions
 
-__all__ = ["BACKENDS", "Backend", "BackendFactory", "backend_factory"]
+__all__ = ["BACKENDS", "Backend", "BackendFactory", "EngineOptions", "backend_factory"]
 
 BACKENDS: dict[str, tuple[str, str]] = {  # name: (module, extra that installs what it needs)
     "openvino_genai": ("glm4_intel.backends.genai", ""),

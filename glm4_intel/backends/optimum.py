@@ -22,10 +22,12 @@ from transformers import (
 from ..devices import device_error
 from ..errors import Glm4Error
 from ..generation import GenerationParams
+from .base import EngineOptions
 
 
-def create(directory: Path, device: str, properties: Mapping[str, Any]) -> "OptimumBackend":
+def create(directory: Path, device: str, properties: Mapping[str, Any], options: EngineOptions) -> "OptimumBackend":
     """Compile the model on the device. Raises Glm4Error if the device refuses it."""
+    options.require_none_but("The backend optimum", "context")
     try:
         model = OVModelForCausalLM.from_pretrained(directory, device=device, ov_config=dict(properties))
     except RuntimeError as error:
@@ -35,6 +37,8 @@ def create(directory: Path, device: str, properties: Mapping[str, Any]) -> "Opti
 
 class OptimumBackend:
     """One stateful model; streams take turns."""
+
+    prompt_limit: int | None = None
 
     def __init__(self, model: Any) -> None:
         self._model = model

@@ -1,41 +1,171 @@
-"""`glm4-intel doctor`: what OpenVINO finds on this machine."""
+"""`glm4-intel doctor [DIR …]`: what this machine has, what it lacks and how to get that, and what would be chosen."""
 
 import argparse
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import Glm4Error
+
+if TYPE_CHECKING:
+    from ..devices import Device
 
 
 @dataclass(frozen=True)
 class DoctorArguments:
+    directories: list[Path]
+    properties: bool
     json: bool
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("directories", metavar="DIR", nargs="*", type=Path, help="model directories to judge")
+    parser.add_argument("--properties", action="store_true", help="each profile's properties, and why")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    options = DoctorArguments(args.json)
-    from ..devices import discover
-
-    devices = discover()
-    if options.json:
-        print(json.dumps({"openvino": _version(), "devices": [asdict(device) for device in devices]}, indent=2))
+    options = DoctorArguments(args.directories, args.properties, args.json)
+    if options.properties:
+        found = _profiles()
+        print(json.dumps(found, indent=2) if options.json else _profiles_as_text(found))
         return 0
-    print(f"OpenVINO {_version()}")
-    for device in devices:
-        print(f"{device.name:8}{device.full_name}")
-    kinds = {device.kind for device in devices}
-    for kind, driver in (
-        ("GPU", "Intel's compute runtime (libOpenCL and intel-opencl-icd)"),
-        ("NPU", "the NPU driver"),
-    ):
-        if kind not in kinds:
-            print(f"{kind:8}none found; if this machine has one, install {driver}")
+    report = examine(options.directories)
+    print(json.dumps(report, indent=2, ensure_ascii=False) if options.json else _as_text(report))
     return 0
 
 
-def _version() -> str:
-    import openvino
+def examine(directories: list[Path]) -> dict[str, Any]:
+    """Everything that `doctor` knows, as JSON-like data."""
+    from ..devices.drivers import lacks
+    from ..devices.processor import processor
+    from ..memory import available_memory, total_memory
 
+    devices, problem = _devices()
+    missing = [asdict(lack) for lack in lacks({device.kind for device in devices})]
+    if problem:
+        missing.insert(0, problem)
+    return {
+        "openvino": _version(),
+        "processor": asdict(processor()),
+        "memory": {"total": total_memory(), "available": available_memory()},
+        "devices": [asdict(device) | {"kind": device.description} for device in devices],
+        "missing": missing,
+        "recipe": _recipe(devices),
+        "models": [judge(directory, devices) for directory in directories],
+    }
+
+
+def judge(path: Path, devices: "list[Device]") -> dict[str, Any]:
+    """Whether a model directory can run here, on what, and with how long a context."""
+    from .. import artifact
+    from ..devices import choose, footprint
+    from ..memory import available_memory
+
+    try:
+        directory = artifact.read(path)
+        choice = choose(directory, devices)
+    except Glm4Error as error:
+        return {"directory": str(path), "runs": False, "problem": str(error), "hint": error.hint}
+    context = footprint.longest_context(directory, available_memory())
+    enough = min(footprint.USEFUL_CONTEXT, directory.context_length)
+    needed = footprint.memory_needed(directory, enough)
+    verdict: dict[str, Any] = {"directory": str(path), "runs": context >= enough}
+    verdict |= {"weights": footprint.weights_bytes(directory), "longest_context": context}
+    if context < enough:
+        problem = f"{enough:,} tokens of context need {needed / 1e9:.1f} GB, {available_memory() / 1e9:.1f} are free"
+        return verdict | {"problem": problem, "hint": "Close other programs, or export with a smaller recipe."}
+    return verdict | {"device": choice.device.name, "reason": choice.reason}
+
+
+def _devices() -> "tuple[list[Device], dict[str, str] | None]":
+    """The devices, and what is wrong with OpenVINO itself if it can't tell them."""
+    try:
+        from ..devices import discover
+
+        devices = discover()
+    except ImportError as error:
+        return [], {"device": "all", "problem": f"OpenVINO is not there: {error}", "remedy": "pip install openvino"}
+    if not any(device.kind == "CPU" for device in devices):
+        remedy = "pip install --force-reinstall openvino"
+        return devices, {"device": "CPU", "problem": "OpenVINO's CPU plugin does not load", "remedy": remedy}
+    return devices, None
+
+
+def _recipe(devices: "list[Device]") -> dict[str, str]:
+    """The recipe to export with on this machine, and why."""
+    kinds = {device.description for device in devices}
+    if "discrete GPU" in kinds:
+        return {"name": "gpu", "reason": "a discrete Arc GPU is the fastest device here"}
+    if "NPU" in kinds and "integrated GPU" not in kinds:
+        return {"name": "cpu", "reason": "the CPU is faster; take npu to leave it free for other work"}
+    return {"name": "cpu", "reason": "runs on the CPU and on a GPU alike, and decodes fastest there"}
+
+
+def _profiles() -> dict[str, Any]:
+    from ..devices import PROFILES
+    from ..devices.profiles import settings
+
+    kinds = [(kind, profile) for kind in ("CPU", "GPU", "NPU") for profile in PROFILES]
+    found: dict[str, Any] = {}
+    for kind, profile in kinds:
+        try:
+            found[f"{kind} {profile}"] = [asdict(setting) for setting in settings(kind, profile)]
+        except Glm4Error:  # a profile that the device has not
+            continue
+    return found
+
+
+def _profiles_as_text(found: dict[str, Any]) -> str:
+    lines = []
+    for name, rows in found.items():
+        lines += [name, *(f"  {row['key']}={row['value']}\n      {row['reason']}" for row in rows), ""]
+    return "\n".join(lines).rstrip()
+
+
+def _as_text(report: dict[str, Any]) -> str:
+    lines = [f"OpenVINO {report['openvino']}", *_processor_lines(report["processor"]), _memory_line(report["memory"])]
+    for device in report["devices"]:
+        memory = f", {device['memory'] / 1e9:.0f} GB" if device["memory"] else ""
+        driver = f", driver {device['driver']}" if device["driver"] else ""
+        computes = f": {', '.join(device['capabilities'])}" if device["capabilities"] else ""
+        lines.append(f"{device['name']:8}{device['full_name']} ({device['kind']}{memory}{driver}){computes}")
+    for lack in report["missing"]:
+        lines += [f"{lack['device']:8}{lack['problem']}", f"        → {lack['remedy']}"]
+    lines.append(f"recipe  {report['recipe']['name']}: {report['recipe']['reason']}")
+    for model in report["models"]:
+        lines += _model_lines(model)
+    return "\n".join(lines)
+
+
+def _processor_lines(processor: dict[str, Any]) -> list[str]:
+    kinds = f"{processor['performance_cores']} fast and {processor['efficient_cores']} efficient processors, "
+    hybrid = kinds if processor["efficient_cores"] else ""
+    nodes = f", {processor['numa_nodes']} NUMA nodes" if processor["numa_nodes"] > 1 else ""
+    lines = [f"        {processor['physical_cores']} cores, {hybrid}{processor['usable_cores']} usable{nodes}"
+             f"; {' '.join(processor['instruction_sets']) or 'instruction sets unknown'}"]  # fmt: skip
+    if processor["quota"] is not None:
+        lines.append(f"        a control group grants {processor['quota']:g} cores of processor time")
+    return lines
+
+
+def _memory_line(memory: dict[str, int]) -> str:
+    return f"memory  {memory['available'] / 1e9:.1f} GB free of {memory['total'] / 1e9:.1f}"
+
+
+def _model_lines(model: dict[str, Any]) -> list[str]:
+    if not model["runs"]:
+        return [f"{model['directory']}: {model['problem']}", f"        → {model['hint']}"]
+    return [
+        f"{model['directory']}: {model['weights'] / 1e9:.2f} GB, on {model['device']} ({model['reason']}), "
+        f"context up to {model['longest_context']:,} tokens"
+    ]
+
+
+def _version() -> str | None:
+    try:
+        import openvino
+    except ImportError:
+        return None
     return str(openvino.get_version())

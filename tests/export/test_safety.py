@@ -162,7 +162,7 @@ def test_a_container_that_is_too_small(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "memory.max").write_text(f"{600 << 20}\n")
     (tmp_path / "memory.current").write_text(f"{200 << 20}\n")
     (tmp_path / "memory.stat").write_text(f"anon 1\ninactive_file {30 << 20}\nactive_file {20 << 20}\n")
-    monkeypatch.setattr(memory, "_CGROUPS", ((str(tmp_path / "memory.max"), str(tmp_path / "memory.current")),))
+    monkeypatch.setattr(memory, "folders", lambda controller: [tmp_path])
     assert memory.available_memory() == 450 << 20
     with pytest.raises(Glm4Error, match="needs about 0.7 GB of memory, and 0.5 GB are available"):
         export("nano", tmp_path / "out")

@@ -95,4 +95,4 @@ def test_devices_and_backends_that_are_not_there_are_told(nano: Path) -> None:
         load(nano, profile="fast")
     assert "accurate" in raised.value.hint
     with pytest.raises(Glm4Error, match="CPU refuses the model"):
-        load(nano, properties={"NOT_A_PROPERTY": "1"})
+        load(nano, properties={"KV_CACHE_PRECISION": "u7"})

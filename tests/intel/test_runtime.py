@@ -137,11 +137,13 @@ def test_each_restriction_of_sampling_reaches_the_engine(glm: Runtime, restricti
     "penalty", [{"repetition_penalty": 50.0}, {"presence_penalty": 2.0}, {"frequency_penalty": 2.0}]
 )
 def test_each_penalty_reaches_the_engine(glm: Runtime, penalty: dict) -> None:
-    """The same seed draws other tokens, of which no more are drawn twice."""
-    options = {"temperature": 4, "top_p": 1, "seed": 3, "max_new_tokens": 120, "ignore_stop": True}
-    plain, penalised = glm.generate(COUNT, **options), glm.generate(COUNT, **options, **penalty)
-    assert penalised.token_ids != plain.token_ids
-    assert len(set(penalised.token_ids)) >= len(set(plain.token_ids))
+    """The same seeds draw other tokens, of which fewer are drawn twice."""
+    options = {"temperature": 2, "top_p": 1, "max_new_tokens": 120, "ignore_stop": True}
+
+    def different(**more: float) -> int:
+        return sum(len(set(glm.generate(COUNT, seed=seed, **options, **more).token_ids)) for seed in range(5))
+
+    assert different(**penalty) > different()
 
 
 def test_defaults_come_from_generation_config(glm: Runtime) -> None:

@@ -20,18 +20,23 @@ def measure(runtime: Runtime, count: int, report: Callable[[str], None] = lambda
     `quote_far` has passages of about 1,500 tokens alone; `ending` is the share of all replies that ended by themselves.
     """
     skills: dict[str, Skill] = {**SKILLS, "quote_far": lambda rng, lang: quote(rng, lang, _LONG)}
-    scores, ended, asked = {}, 0, 0
+    scores, ended = {}, []
     for name, skill in skills.items():
         report(name)
-        rng, right = Random(f"measure {name}"), 0
-        for index in range(count):
-            example = draw(skill, rng, ("en", "zh")[index % 2], "held-out")
-            reply = _ask(runtime, example)
-            right += is_expected(reply, example.messages[-1])
-            ended += reply.finish_reason in ("stop", "tool_calls")
-            asked += 1
-        scores[name] = right / count
-    return {**scores, "ending": ended / asked}
+        scores[name], endings = measure_skill(runtime, name, skill, count)
+        ended.append(endings)
+    return {**scores, "ending": sum(ended) / len(ended)}
+
+
+def measure_skill(runtime: Runtime, name: str, skill: Skill, count: int) -> tuple[float, float]:
+    """The shares of `count` held-out conversations that end in the expected reply, and that end by themselves."""
+    rng, right, ended = Random(f"measure {name}"), 0, 0
+    for index in range(count):
+        example = draw(skill, rng, ("en", "zh")[index % 2], "held-out")
+        reply = _ask(runtime, example)
+        right += is_expected(reply, example.messages[-1])
+        ended += reply.finish_reason in ("stop", "tool_calls")
+    return right / count, ended / count
 
 
 def is_expected(reply: Reply, expected: Message) -> bool:

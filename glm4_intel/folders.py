@@ -1,4 +1,4 @@
-"""Where the demos keep what outlives them."""
+"""Where the toolkit keeps what outlives a process: compiled kernels, histories, conversations."""
 
 import os
 import sys

@@ -1,0 +1,180 @@
+"""`glm4-intel bench DIR`: time to the first token, time a token, memory, and how near decoding is to memory's speed."""
+
+import argparse
+import json
+import platform
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import Glm4Error
+from .model_arguments import add_model_arguments, load_options
+
+if TYPE_CHECKING:
+    from ..loading import LoadOptions
+    from ..measuring import Contestant, Plan
+
+
+@dataclass(frozen=True)
+class BenchArguments:
+    model: Path
+    load: "LoadOptions"
+    plan: "Plan"
+    compare_with: list[str]
+    plot: Path | None
+    json: bool
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="DIR", type=Path, help="a model directory")
+    parser.add_argument("--prompt-lengths", default="32,512", metavar="N,N,…", help="tokens (default 32,512)")
+    parser.add_argument("--new-tokens", type=int, default=32, metavar="N", help="tokens of each reply (default 32)")
+    parser.add_argument("--runs", type=int, default=3, metavar="N", help="runs of which the median counts (default 3)")
+    parser.add_argument("--concurrency", type=int, default=1, metavar="N", help="replies at once (default 1)")
+    parser.add_argument("--compare-with", action="append", default=[], metavar="OTHER",
+                        help="another DIR, backend, profile, or KEY=VALUE, in the same run; repeatable")  # fmt: skip
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the figures over the prompt lengths (png, svg)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_model_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from ..measuring import Plan
+
+    plan = Plan(_lengths(args.prompt_lengths), args.new_tokens, args.runs, args.concurrency)
+    options = BenchArguments(args.model, load_options(args), plan, args.compare_with, args.plot, args.json)
+    if options.plot:
+        _require_plotting(options.plot)
+    report = _measured(options)
+    print(json.dumps(report, indent=2, ensure_ascii=False) if options.json else _as_text(report))
+    if options.plot:
+        _plot(report, options.plot)
+    return 0
+
+
+def _measured(options: BenchArguments) -> dict[str, Any]:
+    from ..devices.processor import processor
+    from ..measuring import measure, read_bandwidth
+
+    contestants = list(_contestants(options))
+    bandwidth = read_bandwidth()
+    results = measure(contestants, options.plan, bandwidth, _say)
+    machine = processor()
+    return {
+        "processor": machine.name,
+        "cores": machine.usable_cores,
+        "instruction_sets": machine.instruction_sets,
+        "versions": _versions(),
+        "read_bandwidth": bandwidth,
+        "new_tokens": options.plan.new_tokens,
+        "runs": options.plan.runs,
+        "concurrency": options.plan.concurrency,
+        "results": [result.to_dict() for result in results],
+    }
+
+
+def _contestants(options: BenchArguments) -> "list[Contestant]":
+    from ..measuring import Contestant
+
+    entries = [(options.model, options.load), *(_other(text, options) for text in options.compare_with)]
+    made = []
+    for path, load in entries:
+        name = _name(path, load)
+        _say(f"loading {name}")
+        made.append(Contestant(name, path, load))
+    return made
+
+
+def _other(text: str, options: BenchArguments) -> "tuple[Path, LoadOptions]":
+    """What `--compare-with` names. Raises Glm4Error if it is none of the kinds."""
+    from ..backends import BACKENDS
+    from ..devices import PROFILES, parse_properties
+
+    if text in BACKENDS:
+        return options.model, replace(options.load, backend=text)
+    if text in PROFILES:
+        return options.model, replace(options.load, profile=text)
+    if Path(text).is_dir():
+        return Path(text), options.load
+    if "=" in text:
+        return options.model, replace(options.load, properties={**options.load.properties, **parse_properties([text])})
+    known = ", ".join([*BACKENDS, *PROFILES])
+    raise Glm4Error(f"--compare-with {text} is no directory, backend, profile or KEY=VALUE", f"There are {known}.")
+
+
+def _name(path: Path, load: "LoadOptions") -> str:
+    changed = [f"{key}={value}" for key, value in load.properties.items()]
+    return " ".join([path.name, load.profile, *([load.backend] if load.backend else []), *changed])
+
+
+def _lengths(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise Glm4Error(
+            f"--prompt-lengths {text} is not a list of whole numbers", "For example: --prompt-lengths 32,512,2048"
+        ) from None
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"python": platform.python_version()}
+    for package in ("openvino", "openvino-genai", "optimum-intel", "intel-extension-for-transformers"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _as_text(report: dict[str, Any]) -> str:
+    """A table in Markdown, to be pasted, under a line that says where it was taken."""
+    versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
+    lines = [
+        f"{report['processor']}, {report['cores']} cores, reads {report['read_bandwidth'] / 1e9:.1f} GB/s; {versions}; "
+        f"{report['new_tokens']} tokens, {report['concurrency']} at once, medians of {report['runs']} runs",
+        "",
+        "| model | device | load s | cold TTFT ms | memory GB | prompt | TTFT ms | TPOT ms | tokens/s | of bandwidth |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for result in report["results"]:
+        head = (f"| {result['name']} | {result['device']} | {result['load']:.1f} "
+                f"| {result['cold_time_to_first_token'] * 1e3:.0f} | {result['memory'] / 1e9:.2f} ")  # fmt: skip
+        for row in result["measured"]:
+            lines.append(
+                f"{head}| {row['prompt_tokens']} | {row['time_to_first_token'] * 1e3:.1f} "
+                f"| {row['time_per_token'] * 1e3:.2f} | {row['tokens_per_second']:.1f} | {row['bandwidth_share']:.0%} |"
+            )
+    return "\n".join(lines)
+
+
+def _require_plotting(file: Path) -> None:
+    import matplotlib  # noqa: F401  # its absence is told before the runs, not after
+
+    if file.suffix not in (".png", ".svg", ".pdf"):
+        raise Glm4Error(f"{file} is no picture's name", "Give one that ends with .png, .svg or .pdf.")
+    if not file.parent.is_dir():
+        raise Glm4Error(f"There is no folder {file.parent}", "Make it first.")
+
+
+def _plot(report: dict[str, Any], file: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    first, each = figure.subplots(1, 2)
+    for result in report["results"]:
+        lengths = [row["prompt_tokens"] for row in result["measured"]]
+        for axes, key in ((first, "time_to_first_token"), (each, "time_per_token")):
+            axes.plot(lengths, [row[key] * 1e3 for row in result["measured"]], marker="o", label=result["name"])
+    for axes, title in ((first, "time to first token, ms"), (each, "time per token, ms")):
+        axes.set(title=title, xlabel="prompt, tokens")
+        axes.set_ylim(bottom=0)
+    first.legend()
+    figure.suptitle(f"{report['processor']}, {report['cores']} cores")
+    figure.savefig(file)
+
+
+def _say(text: str) -> None:
+    print(f"{text} …", file=sys.stderr, flush=True)

@@ -1,0 +1,90 @@
+"""What every command that loads a model directory asks for, and the progress that it shows meanwhile."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..loading import LoadOptions, Progress
+    from ..runtime import Runtime
+
+_BAR = 24
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Device, profile, properties and the engine's options."""
+    group = parser.add_argument_group("device and engine")
+    group.add_argument("--device", default="AUTO", help="CPU, GPU, GPU.1, NPU, or AUTO for the best (default)")
+    group.add_argument("--backend", help="openvino_genai (default) or optimum")
+    group.add_argument("--profile", default="chat", help="chat (default), long-prompt, throughput, plain or accurate")
+    group.add_argument("--property", action="append", default=[], metavar="KEY=VALUE",
+                       help="an OpenVINO property, over the profile's; may be repeated")  # fmt: skip
+    group.add_argument("--context", type=int, metavar="N", help="tokens of prompt and reply together")
+    group.add_argument("--history", choices=("refuse", "trim"), default="trim",
+                       help="a conversation too long for the context loses its oldest part (default)")  # fmt: skip
+    group.add_argument("--prompt-lookup", action=argparse.BooleanOptionalAction, default=None,
+                       help="guess tokens from the prompt: for replies that quote it")  # fmt: skip
+    group.add_argument("--draft", metavar="DIR", type=Path, help="a smaller model that guesses tokens")
+    group.add_argument("--sparse-attention", action="store_true", help="for very long prompts, at some loss")
+    group.add_argument("--kv-eviction", type=int, metavar="N", help="keep N tokens of the KV cache, at some loss")
+    group.add_argument("--blob", metavar="FILE", type=Path, help="NPU: keep the compiled model here, or take it")
+    group.add_argument("--no-warmup", dest="warmup", action="store_false",
+                       help="leave the repacking of the weights to the first message")  # fmt: skip
+    group.add_argument("--force", action="store_true", help="load even where memory seems too small")
+
+
+def load_options(args: argparse.Namespace) -> "LoadOptions":
+    """The options that the command line states. Raises Glm4Error for what can't be."""
+    from ..backends import EngineOptions
+    from ..devices import parse_properties
+    from ..loading import LoadOptions
+
+    engine = EngineOptions(
+        args.context,
+        args.prompt_lookup,
+        args.draft,
+        args.sparse_attention,
+        args.kv_eviction,
+        blob=args.blob,
+    )
+    properties = parse_properties(args.property)
+    return LoadOptions(
+        args.device, args.backend, args.profile, properties, engine, args.history, args.warmup, args.force
+    )
+
+
+def load_shown(directory: Path, options: "LoadOptions") -> "Runtime":
+    """The model directory loaded, with what is going on shown on standard error, and what AUTO has taken."""
+    from ..loading import load_as
+
+    print(f"loading {directory} …", file=sys.stderr, flush=True)
+    started = time.monotonic()
+    runtime = load_as(directory, options, progress_bar() if sys.stderr.isatty() else _milestones())
+    why = f" ({runtime.device_reason})" if runtime.device_reason else ""
+    seconds = time.monotonic() - started
+    print(f"on {runtime.device}{why}, context {runtime.context_length:,}, {seconds:.1f} s", file=sys.stderr, flush=True)
+    return runtime
+
+
+def progress_bar() -> "Progress":
+    """A bar that is drawn over itself in a terminal."""
+
+    def show(stage: str, share: float | None) -> None:
+        done = "" if share is None else f"{'█' * round(share * _BAR):·<{_BAR}} {share:4.0%}"
+        print(f"\r\x1b[K{stage} {done}\r", end="", file=sys.stderr, flush=True)
+
+    return show
+
+
+def _milestones() -> "Progress":
+    """A line now and then, for a log file."""
+    told = {"at": time.monotonic()}
+
+    def show(stage: str, share: float | None) -> None:
+        if time.monotonic() - told["at"] >= 2:
+            told["at"] = time.monotonic()
+            print(stage if share is None else f"{stage} {share:.0%}", file=sys.stderr, flush=True)
+
+    return show

@@ -1,0 +1,188 @@
+"""OpenVINO's properties for each kind of device and profile: one table, a reason behind each of its values.
+
+Attention is paged on CPU and GPU throughout: it reuses what earlier turns computed, and the plain kind (SDPA) took
+106 ms a token where it took 89 to 98.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..cores import core_quota, scheduled_cores, usable_cores
+from ..errors import Glm4Error
+from ..folders import cache_folder
+from .processor import instruction_sets
+
+PROFILES = {
+    "chat": "the least time a token for one conversation (default)",
+    "long-prompt": "the least time to the first token of prompts of a thousand tokens and more",
+    "throughput": "several conversations at once: all their next tokens are computed in one pass over the weights",
+    "plain": "OpenVINO's own defaults: to compare with",
+    "accurate": "no rounding beyond the weights': to compare backends, recipes and profiles with",
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A property's value, and why it is that."""
+
+    key: str
+    value: str
+    reason: str
+
+
+_KV_F16 = Setting(
+    "KV_CACHE_PRECISION", "f16",
+    "GLM-4 has 2 KV heads: a thousand tokens of the 9B take 41 MB. The plugin's u8 would save half of that, and rounds "
+    "so that its two attention back ends disagree.",
+)  # fmt: skip
+_KV_U8 = Setting(
+    "KV_CACHE_PRECISION", "u8", "128 thousand tokens of the 9B take 2.7 GB, half of what they take in f16."
+)
+_KERNELS = "Compiled kernels are kept, so that the next start takes seconds."
+_BUFFERS = (
+    "The 9B's largest matrix takes 0.6 GB, below every device's limit for one buffer: larger ones would cost speed for "
+    "nothing."
+)
+_SCALE = (
+    "GLM-4 overflows f16 activations; the IR carries the factor that they are divided by (ACTIVATIONS_SCALE_FACTOR)."
+)
+
+_TABLE: dict[tuple[str, str], tuple[Setting, ...]] = {  # (kind of device, profile)
+    ("CPU", "chat"): (
+        Setting("INFERENCE_PRECISION_HINT", "f32",
+                "One token at a time is bound by reading weights. bf16 on AMX adds conversions: 89 to 98 ms a token on "
+                "a 16-core Xeon, f32 with the next setting 72."),
+        Setting("DYNAMIC_QUANTIZATION_GROUP_SIZE", "128",
+                "Activations become int8 in the weights' own groups, for VNNI's integer products; 0 takes 99 ms."),
+        _KV_F16,
+    ),
+    ("CPU", "long-prompt"): (
+        Setting("INFERENCE_PRECISION_HINT", "f32",
+                "Without AMX, with the next setting: a prompt of 512 in 0.72 of the time that bf16 took on a processor "
+                "with AVX512-BF16."),
+        Setting("DYNAMIC_QUANTIZATION_GROUP_SIZE", "128", "As for chat."),
+        _KV_U8,
+    ),
+    ("CPU with AMX", "long-prompt"): (
+        Setting("INFERENCE_PRECISION_HINT", "bf16",
+                "AMX multiplies bf16 tiles: a prompt of 512 in 2.3 s on a 16-core Xeon, in f32 in 2.6."),
+        _KV_U8,
+    ),
+    ("CPU", "throughput"): (
+        Setting("INFERENCE_PRECISION_HINT", "f32", "As for chat: a few tokens a pass are still bound by the weights."),
+        Setting("DYNAMIC_QUANTIZATION_GROUP_SIZE", "128", "As for chat."),
+        _KV_U8,
+    ),
+    ("CPU", "plain"): (),
+    ("CPU", "accurate"): (
+        Setting("INFERENCE_PRECISION_HINT", "f32", "No rounding."),
+        Setting("KV_CACHE_PRECISION", "f32", "No rounding."),
+        Setting("DYNAMIC_QUANTIZATION_GROUP_SIZE", "0", "No rounding of activations."),
+    ),
+    ("GPU", "chat"): (
+        Setting("INFERENCE_PRECISION_HINT", "f16", f"What Arc computes at full speed. {_SCALE}"),
+        Setting("GPU_ENABLE_LARGE_ALLOCATIONS", "NO", _BUFFERS),
+        Setting("CACHE_DIR", "", _KERNELS),
+    ),
+    ("GPU", "long-prompt"): (
+        Setting("INFERENCE_PRECISION_HINT", "f16", f"What Arc computes at full speed. {_SCALE}"),
+        Setting("KV_CACHE_PRECISION", "i8", "Half the memory of a long conversation."),
+        Setting("CACHE_DIR", "", _KERNELS),
+    ),
+    ("GPU", "throughput"): (
+        Setting("INFERENCE_PRECISION_HINT", "f16", f"What Arc computes at full speed. {_SCALE}"),
+        Setting("KV_CACHE_PRECISION", "i8", "Half the memory of each conversation."),
+        Setting("CACHE_DIR", "", _KERNELS),
+    ),
+    ("GPU", "plain"): (),
+    ("GPU", "accurate"): (
+        Setting("INFERENCE_PRECISION_HINT", "f32", "No rounding, and no overflow of f16."),
+        Setting("DYNAMIC_QUANTIZATION_GROUP_SIZE", "0", "No rounding of activations."),
+        Setting("CACHE_DIR", "", _KERNELS),
+    ),
+    ("NPU", "chat"): (
+        Setting("NPU_USE_NPUW", "YES", "Language models run on the NPU through its wrapper alone."),
+        Setting("PREFILL_HINT", "DYNAMIC", "A prompt takes time by its own length, not by the longest one's."),
+        Setting("GENERATE_HINT", "BEST_PERF", "Compiles for longer, once; the result is kept."),
+        Setting("CACHE_DIR", "", _KERNELS),
+    ),
+    ("NPU", "long-prompt"): (
+        Setting("NPU_USE_NPUW", "YES", "Language models run on the NPU through its wrapper alone."),
+        Setting("PREFILL_HINT", "STATIC", "The whole length in one pass: for prompts that fill it."),
+        Setting("GENERATE_HINT", "BEST_PERF", "Compiles for longer, once; the result is kept."),
+        Setting("CACHE_DIR", "", _KERNELS),
+    ),
+}  # fmt: skip
+_ENGINES_OWN = ("CACHE_DIR", "ENABLE_MMAP")
+"""What the core itself takes, besides the plugin."""
+_NPU_PIPELINE = ("NPU_USE_NPUW", "PREFILL_HINT", "GENERATE_HINT", "MAX_PROMPT_LEN", "MIN_RESPONSE_LEN", "BLOB_PATH",
+                 "EXPORT_BLOB", "WEIGHTS_PATH", "NPU_COMPILATION_MODE_PARAMS", "NPU_TURBO")  # fmt: skip
+
+
+def settings(device: str, profile: str = "chat") -> tuple[Setting, ...]:
+    """The rows of the table for a device, with its container's limits. Raises Glm4Error for an unknown profile."""
+    kind = device.partition(".")[0]
+    if (kind, profile) not in _TABLE:
+        known = [each for each in PROFILES if (kind, each) in _TABLE]
+        raise Glm4Error(f"There is no profile {profile!r} for {kind}", f"There are {', '.join(known)}.")
+    rows = _TABLE[kind, profile]
+    if kind == "CPU" and "AMX-BF16" in instruction_sets():
+        rows = _TABLE.get(("CPU with AMX", profile), rows)
+    rows = tuple(_with_folder(row) for row in rows)
+    return rows + _threads() if kind == "CPU" else rows
+
+
+def properties(device: str, profile: str = "chat") -> dict[str, Any]:
+    """The OpenVINO properties for a device and a profile. Raises Glm4Error for a profile that there is not."""
+    return {setting.key: setting.value for setting in settings(device, profile)}
+
+
+def parse_properties(given: Iterable[str]) -> dict[str, str]:
+    """The command line's KEY=VALUE. Raises Glm4Error for one without its sign."""
+    pairs = {}
+    for text in given:
+        key, sign, value = text.partition("=")
+        if not (key and sign):
+            raise Glm4Error(f"--property {text} is not of the form KEY=VALUE", "For example: NUM_STREAMS=1")
+        pairs[key.strip()] = value.strip()
+    return pairs
+
+
+def check_properties(device: str, given: Mapping[str, Any]) -> None:
+    """Raises Glm4Error, naming the nearest, for a property that the device's plugin does not have."""
+    known = known_properties(device)
+    for key in given:
+        if known and key not in known and not key.startswith("NPUW_"):
+            near = difflib.get_close_matches(key, known, 1)
+            hint = f"Did you mean {near[0]}?" if near else "See: glm4-intel doctor --properties"
+            raise Glm4Error(f"{device} has no property {key}", hint)
+
+
+def known_properties(device: str) -> list[str]:
+    """The properties that may be set for a device; none where its plugin can't be asked."""
+    import openvino
+
+    kind = device.partition(".")[0]
+    try:
+        supported = openvino.Core().get_property(device, "SUPPORTED_PROPERTIES")
+    except RuntimeError:
+        return []
+    changeable = {str(key) for key, access in supported.items() if str(access) != "RO"}
+    return sorted(changeable | set(_ENGINES_OWN) | (set(_NPU_PIPELINE) if kind == "NPU" else set()))
+
+
+def _with_folder(setting: Setting) -> Setting:
+    if setting.key != "CACHE_DIR":
+        return setting
+    return Setting(setting.key, str(cache_folder() / "compiled"), setting.reason)
+
+
+def _threads() -> tuple[Setting, ...]:
+    """A container's share of processor time, which the plugin does not look at: it would start a thread a core."""
+    quota = core_quota()
+    if quota is None or quota >= scheduled_cores():
+        return ()
+    threads = str(usable_cores())
+    return (Setting("INFERENCE_NUM_THREADS", threads, f"The control group grants {quota:g} cores of processor time."),)

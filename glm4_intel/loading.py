@@ -1,0 +1,195 @@
+"""From a model directory to a runtime: the device is chosen, memory counted, the model compiled and warmed up."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from . import artifact
+from .artifact import ModelDirectory
+from .backends import Backend, EngineOptions, backend_factory
+from .devices import Choice, check_properties, choose, discover, footprint, require
+from .devices import properties as properties_for
+from .errors import Glm4Error
+from .generation import GenerationParams
+from .memory import available_memory, own_memory
+from .prompt import Prompt
+from .runtime import HistoryPolicy, Runtime
+from .tools import ReplyStream
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[str, float | None], None]
+"""Called with a stage of loading and the share of it that is done, None where that can't be known."""
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How a model directory is loaded; see `load`."""
+
+    device: str = "AUTO"
+    backend: str | None = None
+    """Overrides the one that the directory was made for."""
+    profile: str = "chat"
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    """OpenVINO's own, over the profile's."""
+    engine: EngineOptions = EngineOptions()
+    history: HistoryPolicy = "refuse"
+    warmup: bool = True
+    force: bool = False
+    """Load even where memory seems too small."""
+
+
+def load(
+    path: str | Path,
+    device: str = "AUTO",
+    backend: str | None = None,
+    profile: str = "chat",
+    properties: Mapping[str, Any] | None = None,
+    *,
+    engine: EngineOptions | None = None,
+    history: HistoryPolicy = "refuse",
+    warmup: bool = True,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Runtime:
+    """A runtime for a model directory on a device: CPU, GPU, GPU.1, NPU, or AUTO for the best there is.
+
+    `profile` chooses the device's properties (`devices.PROFILES`); `properties` are OpenVINO's own, over those.
+    `history` says what happens to a conversation that outgrows its context: "refuse" or "trim". `warmup` computes two
+    tokens, in which the engine repacks the weights, so that the first message is answered at full speed.
+    Raises Glm4Error if the directory, the device, the memory or the engine refuses.
+    """
+    options = LoadOptions(
+        device, backend, profile, dict(properties or {}), engine or EngineOptions(), history, warmup, force
+    )
+    return load_as(path, options, progress)
+
+
+def load_as(path: str | Path, options: LoadOptions, progress: Progress | None = None) -> Runtime:
+    """`load` with its options in one piece."""
+    return Loader(artifact.read(path), options, progress or (lambda stage, share: None)).load()
+
+
+class Loader:
+    """One load of one model directory."""
+
+    def __init__(self, directory: ModelDirectory, options: LoadOptions, progress: Progress) -> None:
+        self._directory, self._options, self._progress = directory, options, progress
+
+    def load(self) -> Runtime:
+        """See `load`."""
+        choice = self._choice()
+        prompt = Prompt.from_directory(self._directory.path)
+        backend, choice, context = self._compiled(choice)
+        defaults = GenerationParams.from_generation_config(self._directory.generation)
+        runtime = Runtime(prompt, backend, defaults, context, choice.name, choice.reason, self._options.history)
+        if self._options.warmup:
+            warm_up(runtime, footprint.weights_bytes(self._directory), self._progress)
+        return runtime
+
+    def _choice(self) -> "_Named":
+        options = self._options
+        if options.device.upper() == "AUTO":
+            return _named(choose(self._directory, discover()))
+        if options.device.upper() == "NPU" and "NPUW_DEVICES" in options.properties:  # another device computes for it
+            require(str(options.properties["NPUW_DEVICES"]))
+            return _Named("NPU", "")
+        return _Named(require(options.device).name, "")
+
+    def _compiled(self, choice: "_Named") -> tuple[Backend, "_Named", int]:
+        """The backend, the device that took the model, and its context; AUTO falls back to the CPU."""
+        try:
+            return self._on(choice)
+        except Glm4Error as error:
+            if not choice.reason or choice.name == "CPU":
+                raise
+            log.warning("%s; the CPU takes its place", error)
+            return self._on(_Named("CPU", f"{choice.name} failed"))
+
+    def _on(self, choice: "_Named") -> tuple[Backend, "_Named", int]:
+        options, name = self._options, choice.name
+        self._require_fit(name)
+        check_properties(name, options.properties)
+        properties = properties_for(name, options.profile) | dict(options.properties)
+        context = self._context(name, str(properties.get("KV_CACHE_PRECISION", "f16")))
+        factory = backend_factory(options.backend or self._directory.backend)
+        bounded = context if context < self._directory.context_length else options.engine.context
+        self._progress(f"compiling for {name}", None)
+        engine = replace(self._engine_options(name), context=bounded)
+        backend = factory(self._directory.path, name, properties, engine)
+        return backend, choice, context
+
+    def _engine_options(self, device: str) -> EngineOptions:
+        """What was asked for, and for the rest what the profile has."""
+        engine = self._options.engine
+        batch, lookup = engine.batch, engine.prompt_lookup
+        if device.startswith("NPU") or self._options.backend == "optimum":
+            return replace(engine, batch=bool(batch), prompt_lookup=bool(lookup))
+        if batch is None:
+            batch = self._options.profile == "throughput" and not engine.draft and not lookup
+        if lookup is None:
+            lookup = self._options.profile == "long-prompt" and not engine.draft and not batch
+        return replace(engine, batch=batch, prompt_lookup=lookup)
+
+    def _require_fit(self, device: str) -> None:
+        """Whether the directory was made for such a device."""
+        manifest = self._directory.manifest
+        if device.startswith("NPU") and manifest and "NPU" not in manifest.targets:
+            raise Glm4Error(
+                f"{self._directory.path} was made by the recipe {manifest.recipe.get('name')}, which an NPU can't run",
+                "Export it again with --recipe npu, or use --device CPU.",
+            )
+
+    def _context(self, device: str, precision: str) -> int:
+        """Tokens of context: what was asked for, or what the model and the memory have room for."""
+        longest, asked = self._directory.context_length, self._options.engine.context
+        if asked and asked > longest:
+            raise Glm4Error(f"The model's context is {longest:,} tokens, not {asked:,}", "Give a shorter --context.")
+        if device.startswith("NPU"):
+            from .backends.genai.static import DEFAULT_CONTEXT
+
+            return asked or min(longest, DEFAULT_CONTEXT)
+        room, wanted = available_memory(), asked or min(footprint.USEFUL_CONTEXT, longest)
+        fits = footprint.longest_context(self._directory, room, precision)
+        if fits < wanted and not self._options.force:
+            needed = footprint.memory_needed(self._directory, wanted, precision)
+            raise Glm4Error(
+                f"{self._directory.path} with {wanted:,} tokens of context needs about {needed / 1e9:.1f} GB of "
+                f"memory, and {room / 1e9:.1f} GB are available",
+                "Close other programs, or give a shorter --context or a smaller model; --force tries all the same.",
+            )
+        return asked or min(longest, max(fits, wanted))
+
+
+@dataclass(frozen=True)
+class _Named:
+    """The name of the device that is taken, and AUTO's reason; empty where it was asked for by name."""
+
+    name: str
+    reason: str
+
+
+def _named(choice: Choice) -> _Named:
+    return _Named(choice.device.name, choice.reason)
+
+
+def warm_up(runtime: Runtime, weights: int, progress: Progress) -> None:
+    """Compute two tokens, in which the engine repacks `weights` bytes; the memory that this takes is the progress."""
+    ids = runtime.prompt.encode([{"role": "user", "content": "Hello"}])
+    done, before = threading.Event(), own_memory()
+
+    def watch() -> None:
+        while not done.wait(0.2):
+            progress("warming up", min(1.0, (own_memory() - before) / max(weights, 1)))
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        for _ in runtime.stream_ids(ids, ReplyStream(), temperature=0, max_new_tokens=2, ignore_stop=True):
+            pass
+    finally:
+        done.set()
+        watcher.join()

@@ -1,0 +1,161 @@
+"""Speed and memory of loaded models: the figures behind `glm4-intel bench`."""
+
+import statistics
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import artifact
+from .artifact import ModelDirectory
+from .cores import usable_cores
+from .devices import footprint
+from .errors import Glm4Error
+from .loading import LoadOptions, load_as
+from .memory import own_memory
+from .runtime import Runtime
+from .tools import ReplyStream
+
+_BANDWIDTH_BYTES = 256 << 20
+"""Read by each thread: far more than any cache holds."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured of each contestant."""
+
+    prompt_lengths: tuple[int, ...] = (32, 512)
+    new_tokens: int = 32
+    runs: int = 3
+    concurrency: int = 1
+    """Replies at once."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("new_tokens", 2), ("runs", 1), ("concurrency", 1)):
+            if getattr(self, name) < least:
+                raise Glm4Error(f"{name} is {getattr(self, name)}", f"It must be {least} or more.")
+        if not self.prompt_lengths or min(self.prompt_lengths) < 1:
+            raise Glm4Error("prompt_lengths must be whole numbers from 1", "For example: --prompt-lengths 32,512,2048")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Medians for one prompt length: seconds, tokens a second of all replies together, share of the bandwidth."""
+
+    prompt_tokens: int
+    time_to_first_token: float
+    time_per_token: float
+    tokens_per_second: float
+    bandwidth_share: float
+    """Bytes of weights and KV cache that decoding reads in a second, over what this machine's memory can give."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A contestant's figures: seconds, and bytes of this process's own memory."""
+
+    name: str
+    device: str
+    load: float
+    cold_time_to_first_token: float
+    memory: int
+    measured: tuple[Measured, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Contestant:
+    """A model directory loaded in one way, with the figures of its runs so far."""
+
+    def __init__(self, name: str, path: Path, options: LoadOptions) -> None:
+        before, started = own_memory(), time.perf_counter()
+        self.name, self.directory, self._before = name, artifact.read(path), before
+        self.runtime = load_as(path, replace(options, warmup=False))
+        self._load = time.perf_counter() - started
+        self._cold = self._reply(8, 2)[0]
+        self._memory = own_memory() - before
+        self._runs: dict[int, list[tuple[float, float, float]]] = {}
+
+    def run(self, prompt_tokens: int, plan: Plan, counts: bool) -> None:
+        """One run: `plan.concurrency` replies at once."""
+        started = time.perf_counter()
+        with ThreadPoolExecutor(plan.concurrency) as pool:
+            replies = list(pool.map(lambda _: self._reply(prompt_tokens, plan.new_tokens), range(plan.concurrency)))
+        seconds = time.perf_counter() - started
+        first, each = (statistics.median(values) for values in zip(*replies, strict=True))
+        alone = plan.concurrency == 1
+        rate = 1 / each if alone else plan.concurrency * plan.new_tokens / seconds
+        if counts:
+            self._runs.setdefault(prompt_tokens, []).append((first, each, rate))
+        self._memory = max(self._memory, own_memory() - self._before)
+
+    def result(self, bandwidth: float) -> Result:
+        """The medians of the runs, given the bytes a second that memory can be read at."""
+        measured = []
+        for tokens, runs in self._runs.items():
+            first, each, rate = (statistics.median(values) for values in zip(*runs, strict=True))
+            share = bytes_per_token(self.directory, tokens) / each / bandwidth
+            measured.append(Measured(tokens, first, each, rate, share))
+        return Result(self.name, self.runtime.device, self._load, self._cold, self._memory, tuple(measured))
+
+    def _reply(self, prompt_tokens: int, new_tokens: int) -> tuple[float, float]:
+        """Seconds to the first token and for each further one, after a prompt that no cache knows."""
+        ids = fresh_ids(self.runtime, prompt_tokens)
+        *_, last = self.runtime.stream_ids(
+            ids, ReplyStream(), temperature=0, max_new_tokens=new_tokens, ignore_stop=True
+        )
+        assert last.timing
+        return last.timing.time_to_first_token, last.timing.time_per_token
+
+
+def measure(
+    contestants: Sequence[Contestant], plan: Plan, bandwidth: float, told: Callable[[str], None] = lambda text: None
+) -> list[Result]:
+    """Run all contestants in turn, length by length, so that what slows the machine slows them alike."""
+    for contestant in contestants:
+        if max(plan.prompt_lengths) + plan.new_tokens > contestant.runtime.context_length:
+            context = contestant.runtime.context_length
+            raise Glm4Error(f"{contestant.name} has a context of {context:,} tokens", "Give shorter --prompt-lengths.")
+    for tokens in plan.prompt_lengths:
+        for index in range(plan.runs + 1):  # the first of a length warms up
+            for contestant in contestants:
+                told(f"{contestant.name}, prompt of {tokens}, run {index or 'to warm up'}")
+                contestant.run(tokens, plan, counts=index > 0)
+    return [contestant.result(bandwidth) for contestant in contestants]
+
+
+def fresh_ids(runtime: Runtime, count: int) -> list[int]:
+    """Token ids drawn at random from the vocabulary, special tokens aside."""
+    random = np.random.default_rng()
+    return [int(id) for id in random.integers(0, runtime.prompt.text_vocabulary, count)]
+
+
+def bytes_per_token(directory: ModelDirectory, context: int) -> int:
+    """Bytes that computing one token reads: all the weights but the embedding, and the KV cache so far."""
+    config = directory.config
+    recipe = directory.manifest.recipe if directory.manifest else {}
+    value = 2 if recipe.get("mode") in ("none", "fp16") else 1
+    embedding = config["vocab_size"] * config["hidden_size"] * value
+    return footprint.weights_bytes(directory) - embedding + context * footprint.kv_token_bytes(directory)
+
+
+def read_bandwidth() -> float:
+    """Bytes a second that all usable cores together read from memory: the best of four sums over large arrays."""
+    cores = usable_cores()
+    arrays = [np.ones(_BANDWIDTH_BYTES // 8, dtype=np.uint64) for _ in range(cores)]
+    best = 0.0
+    for _ in range(4):
+        threads = [threading.Thread(target=array.sum) for array in arrays]
+        started = time.perf_counter()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        best = max(best, cores * _BANDWIDTH_BYTES / (time.perf_counter() - started))
+    return best
