@@ -12,6 +12,7 @@ from .errors import Glm4Error
 COMMANDS: dict[str, tuple[str, str]] = {  # name: (module, help)
     "export": ("glm4_export.command", "checkpoint to OpenVINO model directory, compressed and checked"),
     "chat": ("glm4_demos.chat", "talk to a model in the terminal, or get one reply with --prompt"),
+    "web": ("glm4_demos.web", "a chat page on this machine; without MODEL, with the nano model"),
     "demo": ("glm4_demos.demo", "export the embedded nano model and ask it three questions; offline"),
     "bench": ("glm4_intel.commands.bench", "speed, memory, and the distance from what memory can give"),
     "verify": ("glm4_intel.commands.verify", "is a model directory whole, and does this engine compute the same"),

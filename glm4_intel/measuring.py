@@ -75,7 +75,7 @@ class Contestant:
 
     def __init__(self, name: str, path: Path, options: LoadOptions) -> None:
         before, started = own_memory(), time.perf_counter()
-        self.name, self.directory, self._before = name, artifact.read(path), before
+        self.name, self.directory = name, artifact.read(path)
         self.runtime = load_as(path, replace(options, warmup=False))
         self._load = time.perf_counter() - started
         self._cold = self._reply(8, 2)[0]
@@ -84,7 +84,7 @@ class Contestant:
 
     def run(self, prompt_tokens: int, plan: Plan, counts: bool) -> None:
         """One run: `plan.concurrency` replies at once."""
-        started = time.perf_counter()
+        before, started = own_memory(), time.perf_counter()
         with ThreadPoolExecutor(plan.concurrency) as pool:
             replies = list(pool.map(lambda _: self._reply(prompt_tokens, plan.new_tokens), range(plan.concurrency)))
         seconds = time.perf_counter() - started
@@ -93,7 +93,7 @@ class Contestant:
         rate = 1 / each if alone else plan.concurrency * plan.new_tokens / seconds
         if counts:
             self._runs.setdefault(prompt_tokens, []).append((first, each, rate))
-        self._memory = max(self._memory, own_memory() - self._before)
+        self._memory += max(0, own_memory() - before)  # others have grown meanwhile, not during this run
 
     def result(self, bandwidth: float) -> Result:
         """The medians of the runs, given the bytes a second that memory can be read at."""
@@ -141,7 +141,7 @@ def bytes_per_token(directory: ModelDirectory, context: int) -> int:
     config = directory.config
     recipe = directory.manifest.recipe if directory.manifest else {}
     value = 2 if recipe.get("mode") in ("none", "fp16") else 1
-    embedding = config["vocab_size"] * config["hidden_size"] * value
+    embedding: int = config["vocab_size"] * config["hidden_size"] * value
     return footprint.weights_bytes(directory) - embedding + context * footprint.kv_token_bytes(directory)
 
 

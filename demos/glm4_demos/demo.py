@@ -4,12 +4,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from glm4_intel import __version__, artifact
+from glm4_intel import __version__, agent, artifact
 from glm4_intel.cli import main as glm4_intel_command
 from glm4_intel.errors import Glm4Error
 from glm4_intel.folders import cache_folder
 
-from .chat import Conversation, print_text, speed
+from .conversation import Conversation, speed
 
 QUESTIONS = (
     "What is 17 + 25?",
@@ -24,19 +24,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    folder = cache_folder() / f"nano-int4-{__version__}"
-    if not _whole(folder) and (status := glm4_intel_command(["export", "nano", str(folder), "--force"])):
-        return status
+    folder = nano_directory()
     import glm4_intel
 
-    conversation = Conversation(glm4_intel.load(folder, args.device), None, {"temperature": 0.0})
+    runtime = glm4_intel.load(folder, args.device)
     for question in QUESTIONS:
         print(f"\n> {question}")
-        conversation.clear()
-        reply = conversation.reply(question, print_text)
-        print(f"\n{speed(reply, conversation.device)}")
+        conversation = Conversation()
+        conversation.ask(question)
+        for event in conversation.reply(runtime, temperature=0):
+            print(event.chunk.text if isinstance(event, agent.Wrote) else "", end="", flush=True)
+        print(f"\n[{speed(conversation.turns[-1].figures or {})}]")
     print(f"\nTalk to it yourself: glm4-intel chat {folder}", file=sys.stderr)
     return 0
+
+
+def nano_directory() -> Path:
+    """The nano model's int4 directory in the cache, exported if it is not there. Raises Glm4Error if that fails."""
+    folder = cache_folder() / f"nano-int4-{__version__}"
+    if not _whole(folder) and glm4_intel_command(["export", "nano", str(folder), "--force"]):
+        raise Glm4Error("The nano model could not be exported", "See the message above.")
+    return folder
 
 
 def _whole(folder: Path) -> bool:

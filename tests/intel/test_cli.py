@@ -2,9 +2,7 @@
 
 import json
 import os
-import select
 import signal
-import struct
 import subprocess
 import sys
 import time
@@ -78,13 +76,6 @@ def test_one_reply_as_text_obeys_the_system_message(nano: Path) -> None:
     assert process.stdout.startswith("你好！")
 
 
-def test_a_conversation_from_a_pipe(nano: Path) -> None:
-    lines = "My name is Mira.\nWhat is my name?\n/help\n/clear\n/exit\nnever read\n"
-    process = run("chat", nano, "--temperature", "0", stdin=lines)
-    assert process.stdout == "Nice to meet you, Mira!\nYour name is Mira.\n"
-    assert "/clear forgets" in process.stderr and process.returncode == 0
-
-
 def test_a_conversation_goes_on_after_a_prompt_that_is_too_long(nano: Path) -> None:
     process = run("chat", nano, "--temperature", "0", stdin="red " * 4000 + "\n5 + 6\n")
     assert "model's context is 2,048" in process.stderr and process.stdout == "5 + 6 = 11\n"
@@ -130,55 +121,6 @@ def test_ctrl_c_while_a_reply_is_written_ends_a_single_reply(nano: Path) -> None
     _, errors = process.communicate(timeout=10)
     assert process.returncode in (0, 130)  # 0 if the reply was whole by then
     assert "Traceback" not in errors
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="POSIX pseudo-terminals")
-def test_in_a_terminal_ctrl_c_stops_the_reply_and_not_the_program(nano: Path, tmp_path: Path) -> None:
-    import fcntl
-    import pty
-    import termios
-
-    leader, follower = pty.openpty()
-    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    command = [sys.executable, "-m", "glm4_intel.cli", "chat", str(nano), "--temperature", "20", "--top-p", "1",
-               "--seed", "1", "--max-new-tokens", "2000"]  # fmt: skip
-    environment = {**os.environ, "GLM4_CACHE": str(tmp_path), "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
-    process = subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower, env=environment,
-                               start_new_session=True, preexec_fn=_own_terminal)  # fmt: skip
-    os.close(follower)
-    screen = _Screen(leader)
-    screen.wait_for(">")
-    screen.type("hello\r")
-    screen.wait_for("hello", more=400)  # noise at this temperature, and some 2,000 tokens of it
-    screen.type("\x03")
-    screen.wait_for("[stopped]")
-    screen.type("\x03")  # at the prompt, it drops the line
-    screen.type("/exit\r")
-    assert process.wait(timeout=20) == 0
-    assert "hello" in (tmp_path / "history").read_text()
-
-
-def _own_terminal() -> None:
-    import fcntl
-    import termios
-
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-
-class _Screen:
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor, self.seen = descriptor, ""
-
-    def type(self, keys: str) -> None:
-        os.write(self._descriptor, keys.encode())
-
-    def wait_for(self, text: str, more: int = 0) -> None:
-        """Read until `text` and `more` characters after it are on the screen."""
-        deadline = time.monotonic() + 30
-        while text not in self.seen or len(self.seen) < self.seen.index(text) + more:
-            assert time.monotonic() < deadline, self.seen
-            if select.select([self._descriptor], [], [], 1)[0]:
-                self.seen += os.read(self._descriptor, 4096).decode("utf-8", "replace")
 
 
 def test_demo_exports_once_and_answers(tmp_path: Path) -> None:

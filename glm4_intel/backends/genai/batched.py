@@ -113,7 +113,7 @@ class BatchedBackend:
 
 def _read(request: _Request) -> bool:
     """Hand over what there is; whether there will be more."""
-    going = request.handle.get_status() == _RUNNING
+    going = bool(request.handle.get_status() == _RUNNING)
     while request.handle.can_read():
         for output in request.handle.read().values():
             request.streamer.write(list(output.generated_ids))

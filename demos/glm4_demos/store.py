@@ -1,0 +1,51 @@
+"""Conversations on disk: a folder for each person, a JSON file for each conversation."""
+
+import json
+import re
+from pathlib import Path
+
+from glm4_intel.folders import data_folder
+
+from .conversation import Conversation
+
+_NAME = re.compile(r"[0-9a-zA-Z_.-]{1,64}")
+
+
+class Store:
+    """One person's conversations. What is not a conversation's file is left alone."""
+
+    def __init__(self, owner: str, folder: Path | None = None) -> None:
+        base = folder or data_folder() / "conversations"
+        safe = owner if _NAME.fullmatch(owner) and owner.strip(".") else owner.encode().hex()[:64]
+        self._folder = base / safe
+
+    def save(self, conversation: Conversation) -> None:
+        """Write a conversation in one step: a full disk or a crash leaves the one before."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._path(conversation.id)
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(conversation.as_json(), encoding="utf-8")
+        temporary.replace(path)
+
+    def open(self, id: str) -> Conversation | None:
+        """The conversation of that id; None if there is none that can be read."""
+        try:
+            return Conversation.from_dict(json.loads(self._path(id).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+    def delete(self, id: str) -> None:
+        self._path(id).unlink(missing_ok=True)
+
+    def titles(self) -> list[tuple[str, str]]:
+        """(title, id) of each conversation, the latest first."""
+        if not self._folder.is_dir():
+            return []
+        files = sorted(self._folder.glob("*.json"), key=lambda file: file.stat().st_mtime, reverse=True)
+        opened = [self.open(file.stem) for file in files]
+        return [(each.title or "…", each.id) for each in opened if each]
+
+    def _path(self, id: str) -> Path:
+        if not re.fullmatch(r"[0-9a-f]{32}", id):
+            raise ValueError(f"{id!r} is no conversation's id")
+        return self._folder / f"{id}.json"

@@ -1,0 +1,223 @@
+"""The conversation in a terminal: commands, line editing, Markdown while it is written; plain text in a pipe."""
+
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from glm4_intel import Glm4Error, Runtime, agent
+from glm4_intel.agent.documents import Document
+from glm4_intel.commands.model_arguments import load_shown
+from glm4_intel.folders import cache_folder
+from glm4_intel.loading import LoadOptions
+
+from .conversation import Conversation, shown_arguments, speed
+from .tools import TOOLS
+from .writing import Writer, writer
+
+Command = Callable[["Terminal", str], None]
+
+
+class Terminal:
+    """One conversation, and the commands that are about it."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        model: Path,
+        options: LoadOptions,
+        system: str,
+        tools: Iterable[str],
+        sampling: dict[str, Any],
+    ) -> None:
+        self._runtime, self._model, self._options, self._sampling = runtime, model, options, sampling
+        self._conversation = Conversation(system=system)
+        self._tools: list[str] = []
+        self._document: Document | None = None
+        self._writer: Writer = writer()
+        for name in tools:
+            self._switch(name)
+
+    def run(self) -> int:
+        """Read and answer until /exit, the end of the input, or Ctrl-C twice. Returns the exit status."""
+        _say("/help lists the commands; Ctrl-C stops a reply, twice leaves.")
+        read, interrupted = _line_reader(), False
+        while True:
+            try:
+                text = read().strip()
+                if text == "/exit":
+                    return 0
+                self._obey(text)
+                interrupted = False
+            except KeyboardInterrupt:
+                if interrupted:
+                    return 130
+                interrupted = True
+                _say("(Ctrl-C again leaves)")
+            except EOFError:
+                return 0
+            except Glm4Error as error:  # a prompt too long for the context, say: the conversation goes on
+                _say(f"error: {error}\nhint: {error.hint}")
+
+    def _obey(self, text: str) -> None:
+        if not text.startswith("/"):
+            if text:
+                self._ask(text)
+            return
+        name, _, rest = text.partition(" ")
+        if name not in COMMANDS:
+            raise Glm4Error(f"There is no command {name}", f"There are {', '.join(COMMANDS)}, /exit.")
+        COMMANDS[name][1](self, rest.strip())
+
+    def _ask(self, text: str) -> None:
+        self._conversation.ask(text, self._document, self._runtime)
+        self._document = None
+        self._reply()
+
+    def _reply(self) -> None:
+        """Answer the last question. Raises KeyboardInterrupt, after what was written is kept, when it is stopped."""
+        asked = len(self._conversation.turns)
+        tools = [TOOLS[name] for name in self._tools]
+        events = self._conversation.reply(self._runtime, tools, **self._sampling)
+        try:
+            for event in events:
+                self._show(event)
+        except KeyboardInterrupt:
+            events.close()
+            self._writer.finish()
+            _say("[stopped]")
+            raise
+        except Glm4Error:
+            self._conversation.cut(asked - 1)
+            raise
+
+    def _show(self, event: agent.Event) -> None:
+        if isinstance(event, agent.Wrote):
+            self._writer.thought(event.chunk.reasoning)
+            self._writer.write(event.chunk.text)
+            if event.chunk.finish_reason:
+                self._writer.finish()
+        elif isinstance(event, agent.Called):
+            _say(f"→ {event.call.name} {shown_arguments(event.call.arguments)}")
+        elif isinstance(event, agent.Observed):
+            _say(f"← {event.content} ({event.seconds:.1f} s)")
+        else:
+            figures = self._conversation_figures(event)
+            _say(f"[{speed(figures)}]")
+
+    def _conversation_figures(self, finished: agent.Finished) -> dict[str, Any]:
+        reply = finished.reply
+        return {
+            "device": self._runtime.device,
+            "finish_reason": reply.finish_reason,
+            "left_out": reply.usage.left_out,
+            "completion_tokens": reply.usage.completion_tokens,
+            "time_to_first_token": reply.timing.time_to_first_token,
+            "tokens_per_second": reply.timing.tokens_per_second,
+        }
+
+    def _switch(self, name: str) -> None:
+        if name not in TOOLS:
+            raise Glm4Error(f"There is no tool {name!r}", f"There are {', '.join(TOOLS)}.")
+        self._tools.remove(name) if name in self._tools else self._tools.append(name)
+
+    # the commands
+
+    def clear(self, rest: str) -> None:
+        self._conversation = Conversation(system=self._conversation.system)
+        self._document = None
+        _say("A new conversation.")
+
+    def system(self, rest: str) -> None:
+        if rest:
+            self._conversation.system = "" if rest == "-" else rest
+        _say(self._conversation.system or "There is no system prompt. /system TEXT sets one, /system - takes it away.")
+
+    def tools(self, rest: str) -> None:
+        for name in rest.split():
+            self._switch(name)
+        for name, tool in TOOLS.items():
+            _say(f"{'on ' if name in self._tools else 'off'} {name}: {tool.description}")
+
+    def load(self, rest: str) -> None:
+        if not rest:
+            raise Glm4Error("/load needs a file", "For example: /load story.txt")
+        self._document = Document.open(Path(rest).expanduser())
+        tokens = len(self._runtime.prompt.encode_text(self._document.text))
+        context = f"{self._runtime.context_length:,}"
+        _say(f"{self._document.name}: {tokens:,} tokens of the context's {context}, for the next question.")
+
+    def save(self, rest: str) -> None:
+        path = Path(rest or "conversation.md").expanduser()
+        text = self._conversation.as_json() if path.suffix == ".json" else self._conversation.as_markdown()
+        path.write_text(text, encoding="utf-8")
+        _say(f"Saved to {path}.")
+
+    def retry(self, rest: str) -> None:
+        last = self._conversation.last_question()
+        if last is None:
+            raise Glm4Error("There is no question to answer again", "Ask one first.")
+        self._conversation.cut(last + 1)
+        self._reply()
+
+    def stats(self, rest: str) -> None:
+        figures = [turn.figures for turn in self._conversation.turns if turn.figures]
+        for each in figures:
+            _say(speed(each))
+        used = figures[-1]["prompt_tokens"] + figures[-1]["completion_tokens"] if figures else 0
+        _say(f"context: {used:,} of {self._runtime.context_length:,} tokens")
+
+    def device(self, rest: str) -> None:
+        if rest:
+            options = replace(self._options, device=rest)
+            self._runtime = load_shown(self._model, options)
+            self._options = options
+        else:
+            _say(f"{self._runtime.device} {self._runtime.device_reason}".strip())
+
+    def help(self, rest: str) -> None:
+        for name, (text, _) in COMMANDS.items():
+            _say(f"{name:9} {text}")
+        _say("/exit     leave; so does Ctrl-D")
+        _say("Alt-Enter starts a new line; Ctrl-C stops a reply, twice leaves.")
+
+
+COMMANDS: dict[str, tuple[str, Command]] = {  # name: (help, what it does with the rest of the line)
+    "/help": ("this list", Terminal.help),
+    "/clear": ("a new conversation", Terminal.clear),
+    "/system": ("show the system prompt, or set it: /system TEXT", Terminal.system),
+    "/tools": ("list the tools, or switch some: /tools NAME …", Terminal.tools),
+    "/load": ("add a document to the next question: /load FILE (txt, md, pdf)", Terminal.load),
+    "/save": ("save the conversation: /save FILE (.md or .json)", Terminal.save),
+    "/retry": ("answer the last question again", Terminal.retry),
+    "/stats": ("figures of the replies so far", Terminal.stats),
+    "/device": ("show the device, or load the model on another: /device NAME", Terminal.device),
+}
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _line_reader() -> Callable[[], str]:
+    """Line editing with a history and completion in a terminal; plain lines from a pipe."""
+    if not sys.stdin.isatty():
+        return lambda: input()
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.completion import WordCompleter
+    from prompt_toolkit.history import FileHistory
+    from prompt_toolkit.key_binding import KeyBindings
+
+    keys = KeyBindings()
+    keys.add("escape", "enter")(lambda event: event.current_buffer.insert_text("\n"))
+    folder = cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    session: PromptSession[str] = PromptSession(
+        history=FileHistory(str(folder / "history")),
+        completer=WordCompleter([*COMMANDS, "/exit"], sentence=True),
+        complete_while_typing=False,
+        key_bindings=keys,
+        prompt_continuation="… ",
+    )
+    return lambda: session.prompt("> ")

@@ -1,0 +1,163 @@
+"""`glm4-intel web [MODEL]`: a chat page on this machine, for oneself or, with a password, for others."""
+
+import argparse
+import ipaddress
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from glm4_intel.commands.model_arguments import add_model_arguments, load_options, progress_bar
+from glm4_intel.errors import Glm4Error
+
+if TYPE_CHECKING:
+    from glm4_intel.loading import LoadOptions
+
+_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:"
+)
+"""Content-Security-Policy: nothing from another host, whatever a reply holds."""
+
+
+@dataclass(frozen=True)
+class WebArguments:
+    model: Path | None
+    load: "LoadOptions"
+    host: str
+    port: int
+    auth: tuple[str, str] | None
+    no_auth: bool
+    root_path: str
+    queue: int
+    language: str
+    open: bool
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.port <= 65535:
+            raise Glm4Error(f"--port {self.port} is no port", "Give one from 1 to 65535.")
+        if self.queue < 1:
+            raise Glm4Error(f"--queue {self.queue} lets nobody in", "Give 1 or more.")
+        if not _is_local(self.host) and not self.auth and not self.no_auth:
+            raise Glm4Error(
+                f"--host {self.host} lets other machines in without a password",
+                "Give --auth user:password, or say --no-auth.",
+            )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", nargs="?", type=Path,
+                        help="a model directory, or a folder of them (default: the embedded nano model)")  # fmt: skip
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=7860, help="port to listen on (default 7860)")
+    parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask for these; conversations are then the user's")
+    parser.add_argument("--no-auth", action="store_true", help="let other machines in without a password")
+    parser.add_argument("--root-path", default="", metavar="PATH", help="where a proxy puts the page, such as /chat")
+    parser.add_argument("--queue", type=int, default=32, metavar="N", help="messages that may wait (default 32)")
+    parser.add_argument("--language", choices=("en", "zh"), default="en", help="the page's language at first")
+    parser.add_argument("--open", action="store_true", help="open a browser")
+    add_model_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    options = WebArguments(
+        args.model,
+        load_options(args),
+        args.host,
+        args.port,
+        _auth(args.auth),
+        args.no_auth,
+        args.root_path,
+        args.queue,
+        args.language,
+        args.open,
+    )
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
+    from .webpage.models import Models
+
+    models = Models(_directory(options.model), options.load)
+    first = models.there()
+    if not first:
+        raise Glm4Error(f"{options.model} holds no model directory", "Make one with: glm4-intel export SOURCE OUT")
+    print(f"loading {first[0]} …", file=sys.stderr, flush=True)
+    models.load(first[0], options.load.device, progress_bar() if sys.stderr.isatty() else lambda stage, share: None)
+    _serve(models, options)
+    return 0
+
+
+def _serve(models: Any, options: WebArguments) -> None:
+    """Serve the page until Ctrl-C."""
+    from starlette.middleware import Middleware
+
+    from .webpage.layout import CSS, JS, page, theme
+
+    blocks = page(models, options.language, at_once=options.queue)
+    blocks.queue(max_size=options.queue, api_open=False)
+    try:
+        blocks.launch(
+            server_name=options.host,
+            server_port=options.port,
+            auth=options.auth,
+            root_path=options.root_path,
+            inbrowser=options.open,
+            share=False,
+            quiet=True,
+            max_threads=2 * options.queue + 8,
+            footer_links=[],
+            ssr_mode=False,
+            show_error=False,
+            theme=theme(),
+            css=CSS,
+            js=JS,
+            app_kwargs={"middleware": [Middleware(_Headers)], "docs_url": None, "redoc_url": None},
+            prevent_thread_lock=True,
+        )
+    except OSError as error:
+        raise Glm4Error(
+            f"{options.host}:{options.port} can't be listened on: {error}", "Choose another with --port."
+        ) from error
+    print(f"http://{options.host}:{options.port}{options.root_path}  (Ctrl-C ends it)", flush=True)
+    blocks.block_thread()
+
+
+class _Headers:
+    """Starlette middleware: the policy on every answer."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def sent(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), (b"content-security-policy", _POLICY.encode())]
+            await send(message)
+
+        await self._app(scope, receive, sent)
+
+
+def _directory(model: Path | None) -> Path:
+    """The folder that was given, or the nano model's, exported if it is not there yet."""
+    if model is None:
+        from .demo import nano_directory
+
+        return nano_directory()
+    if not model.is_dir():
+        raise Glm4Error(f"There is no folder {model}", "Make a model with: glm4-intel export SOURCE OUT")
+    return model
+
+
+def _auth(text: str | None) -> tuple[str, str] | None:
+    if text is None:
+        return None
+    user, colon, password = text.partition(":")
+    if not (user and colon and password):
+        raise Glm4Error("--auth is not of the form USER:PASSWORD", "For example: --auth ada:correct-horse")
+    return user, password
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,271 @@
+"""What the page's events do. A visitor's conversation lives in the page's state and on disk, never with another's."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from glm4_intel import Glm4Error, agent
+from glm4_intel.agent.documents import Document
+
+from ..conversation import Conversation
+from ..store import Store
+from ..tools import TOOLS
+from .figures import context_meter, speed_plot
+from .models import Models
+from .view import Shown, call_step, live, shown
+from .words import EXAMPLES, LANGUAGES, word
+
+_MOMENT = 0.1
+"""Seconds between two pictures of a reply: each takes processor time from the engine."""
+
+
+class Events:
+    """The page's event handlers; `components` are the layout's, by name."""
+
+    SAMPLING = ("temperature", "top_p", "top_k", "max_new_tokens", "repetition_penalty", "seed")
+    VIEW = ("conversation", "chat", "meter", "plot", "conversations")
+    LABELLED = ("new", "title", "rename", "delete", "as_json", "as_markdown", "message", "settings", "system",
+                *SAMPLING, "reset", "tools", "language", "theme", "models", "device", "load")  # fmt: skip
+
+    def __init__(self, models: Models, components: dict[str, Any]) -> None:
+        self._models, self._components = models, components
+        self._running: dict[str, threading.Event] = {}
+
+    # the page
+
+    def opened(self, owner: str, language: str, request: gr.Request) -> list[Any]:
+        """A page was opened: an owner is made up for a new visitor, and the latest conversation is shown."""
+        owner = request.username or owner or Conversation().id
+        titles = Store(owner).titles()
+        latest = Store(owner).open(titles[0][1]) if titles else None
+        view = self._view(latest or Conversation(), owner, LANGUAGES[language])
+        places = [str(each) for each in self._models.there()]
+        models = gr.Dropdown(choices=[(Path(each).name, each) for each in places], value=str(self._models.directory))
+        devices = gr.Dropdown(choices=["AUTO", *self._devices()], value=self._models.device)
+        return [owner, *view, *self.defaults(), models, devices, self._status(), gr.MultimodalTextbox(interactive=True)]
+
+    def left(self, request: gr.Request) -> None:
+        """A page was closed: its reply ends."""
+        self.stopped(request)
+
+    def translated(self, conversation: Conversation, owner: str, language: str) -> list[Any]:
+        """Everything in the other language."""
+        code = LANGUAGES[language]
+        changed: list[Any] = []
+        for name in self.LABELLED:
+            text = word(name, code)
+            component = self._components[name]
+            if isinstance(component, gr.Button):
+                changed.append(gr.Button(value=text))
+            elif isinstance(component, gr.MultimodalTextbox):
+                changed.append(gr.MultimodalTextbox(placeholder=word("ask", code), label=text))
+            else:
+                changed.append(type(component)(label=text))
+        return [*self._view(conversation, owner, code), *changed]
+
+    def defaults(self) -> list[Any]:
+        """The model's own sampling."""
+        params = self._models.runtime.defaults
+        room = self._models.runtime.context_length
+        most = gr.Slider(maximum=room, value=min(params.max_new_tokens, room))
+        return [params.temperature, params.top_p, params.top_k, most, params.repetition_penalty, None]
+
+    # a message
+
+    def asked(
+        self, given: dict[str, Any], conversation: Conversation, owner: str, system: str, language: str
+    ) -> list[Any]:
+        """A message was sent: it joins the conversation, its document too."""
+        text, code = given.get("text", "").strip(), LANGUAGES[language]
+        files = given.get("files") or []
+        if not text and not files:
+            raise gr.Error(word("empty", code), print_exception=False)
+        try:
+            document = Document.open(files[0]) if files else None
+        except Glm4Error as error:
+            raise gr.Error(f"{error}. {error.hint}", print_exception=False) from error
+        conversation.system = (system or "").strip()
+        conversation.ask(text, document, self._models.runtime)
+        return [*self._view(conversation, owner, code), _busy()]
+
+    def answer(
+        self,
+        conversation: Conversation,
+        owner: str,
+        tools: list[str],
+        language: str,
+        request: gr.Request,
+        *sampling: Any,
+    ) -> Iterator[list[Any]]:
+        """The reply as it is written, tool calls and all; then the figures."""
+        code, key = LANGUAGES[language], str(request.session_hash)
+        cancel = self._running[key] = threading.Event()
+        given = dict(zip(self.SAMPLING, sampling, strict=True))
+        options = {name: _whole(name, value) for name, value in given.items() if value is not None}
+        before, _ = shown(conversation, self._models.backend, self._context, code)
+        unchanged = [gr.skip()] * (len(self.VIEW) - 2)
+        try:
+            chosen = [TOOLS[name] for name in tools]
+            with closing(conversation.reply(self._models.runtime, chosen, cancel, **options)) as events:
+                for picture in _pictures(events, before, code):
+                    yield [gr.skip(), picture, *unchanged, gr.skip()]
+        except Glm4Error as error:
+            gr.Warning(f"{word('failed', code)}: {error}. {error.hint}", duration=None)
+        finally:
+            cancel.set()
+            self._running.pop(key, None)
+            Store(owner).save(conversation)
+        yield [*self._view(conversation, owner, code), _ready()]
+
+    def stopped(self, request: gr.Request) -> None:
+        """The reply being written for this page ends here."""
+        running = self._running.get(str(request.session_hash))
+        if running:
+            running.set()
+
+    def retried(self, conversation: Conversation, language: str, picked: gr.RetryData) -> list[Any]:
+        """The last question is answered anew."""
+        last = conversation.last_question()
+        if last is not None:
+            conversation.cut(last + 1)
+        return self._view(conversation, None, LANGUAGES[language])
+
+    def undone(self, conversation: Conversation, owner: str, language: str, picked: gr.UndoData) -> list[Any]:
+        """The last exchange is taken back; its question returns to the input."""
+        last = conversation.last_question()
+        turn = conversation.cut(last) if last is not None else None
+        Store(owner).save(conversation)
+        return [
+            *self._view(conversation, owner, LANGUAGES[language]),
+            {"text": turn.content if turn else "", "files": []},
+        ]
+
+    def edited(self, conversation: Conversation, language: str, picked: gr.EditData) -> list[Any]:
+        """A question was changed: what followed it is forgotten, and it is answered anew."""
+        _, owners = shown(conversation, self._models.backend, self._context, LANGUAGES[language])
+        place = picked.index if isinstance(picked.index, int) else picked.index[0]
+        turn = conversation.cut(owners[place])
+        if turn:
+            text = picked.value if isinstance(picked.value, str) else str(picked.value)
+            turn.content = text.replace("&lt;", "<").replace("!\\[", "![")
+            conversation.turns.append(turn)
+        return self._view(conversation, None, LANGUAGES[language])
+
+    def cleared(self, conversation: Conversation, owner: str, language: str) -> list[Any]:
+        """The conversation is emptied; its place in the list stays."""
+        conversation.cut(0)
+        Store(owner).save(conversation)
+        return self._view(conversation, owner, LANGUAGES[language])
+
+    def example(self, picked: gr.SelectData) -> dict[str, Any]:
+        """An example goes to the input."""
+        return {"text": picked.value["text"], "files": []}
+
+    # the list of conversations
+
+    def begun(self, owner: str, language: str) -> list[Any]:
+        """A new conversation."""
+        return [*self._view(Conversation(), owner, LANGUAGES[language]), ""]
+
+    def chosen(self, id: str, owner: str, language: str) -> list[Any]:
+        """An earlier conversation is opened."""
+        conversation = Store(owner).open(id) or Conversation()
+        return [*self._view(conversation, owner, LANGUAGES[language]), conversation.title, conversation.system]
+
+    def renamed(self, title: str, conversation: Conversation, owner: str, language: str) -> list[Any]:
+        conversation.title = (title or "").strip() or conversation.title
+        Store(owner).save(conversation)
+        return self._view(conversation, owner, LANGUAGES[language])
+
+    def deleted(self, conversation: Conversation, owner: str, language: str) -> list[Any]:
+        Store(owner).delete(conversation.id)
+        return self.begun(owner, language)
+
+    def saved_json(self, conversation: Conversation) -> tuple[str, str]:
+        return f"{_file_name(conversation)}.json", conversation.as_json()
+
+    def saved_markdown(self, conversation: Conversation) -> tuple[str, str]:
+        return f"{_file_name(conversation)}.md", conversation.as_markdown()
+
+    # the model
+
+    def load(self, directory: str, device: str, language: str, progress: gr.Progress = gr.Progress()) -> Iterator[Any]:  # noqa: B008
+        """Another model or device for every visitor; what is wrong with it is said in its place."""
+        kept = [gr.skip()] * len(self.SAMPLING)
+        progress(0, desc=word("loading", LANGUAGES[language]))
+        try:
+            self._models.load(Path(directory), device, lambda stage, share: progress(share or 0, desc=stage))
+        except Glm4Error as error:
+            yield [f"**{error}** {error.hint}", *kept]
+            return
+        yield [self._status(), *self.defaults()]
+
+    @property
+    def _context(self) -> int:
+        return self._models.runtime.context_length
+
+    def _devices(self) -> list[str]:
+        from glm4_intel.devices import discover
+
+        return [device.name for device in discover()]
+
+    def _status(self) -> str:
+        runtime = self._models.runtime
+        why = f" ({runtime.device_reason})" if runtime.device_reason else ""
+        return f"# {self._models.directory.name} · {runtime.device}{why} · {self._models.backend}"
+
+    def _view(self, conversation: Conversation, owner: str | None, language: str) -> list[Any]:
+        """The values of VIEW's components; without an owner the list of conversations is left as it is."""
+        messages, _ = shown(conversation, self._models.backend, self._context, language)
+        titles = Store(owner).titles() if owner else []
+        known = any(id == conversation.id for _, id in titles)
+        listed = gr.Radio(choices=titles, value=conversation.id if known else None,
+                          label=word("conversations", language))  # fmt: skip
+        chat = gr.Chatbot(
+            value=messages,  # type: ignore[arg-type]
+            label=word("chat", language),
+            placeholder=word("hello", language),
+            examples=[{"text": text} for text in EXAMPLES[language]],  # type: ignore[index]
+        )
+        meter = context_meter(conversation, self._context, self._models.trims, language)
+        return [conversation, chat, meter, speed_plot(conversation, language), listed if owner else gr.skip()]
+
+
+def _pictures(events: Iterator[agent.Event], before: list[Shown], language: str) -> Iterator[list[Shown]]:
+    """The conversation's messages again and again while a reply is written, a moment apart."""
+    steps: list[Shown] = []
+    text, reasoning, told = "", "", 0.0
+    for event in events:
+        if isinstance(event, agent.Wrote):
+            text, reasoning = text + event.chunk.text, reasoning + event.chunk.reasoning
+            if time.monotonic() - told < _MOMENT:
+                continue
+        elif isinstance(event, agent.Called):
+            steps += [*(live(text, reasoning, language) if text or reasoning else []),
+                      call_step(event.call.name, event.call.arguments, None, language)]  # fmt: skip
+            text = reasoning = ""
+        told = time.monotonic()
+        yield [*before, *steps, *live(text, reasoning, language)]
+
+
+def _busy() -> gr.MultimodalTextbox:
+    return gr.MultimodalTextbox(value={"text": "", "files": []}, submit_btn=False, stop_btn=True)
+
+
+def _ready() -> gr.MultimodalTextbox:
+    return gr.MultimodalTextbox(submit_btn=True, stop_btn=False)
+
+
+def _whole(name: str, value: float) -> float | int:
+    return int(value) if name in ("top_k", "max_new_tokens", "seed") else value
+
+
+def _file_name(conversation: Conversation) -> str:
+    """The title as a file's name."""
+    kept = "".join(each if each.isalnum() or each in " -_" else "" for each in conversation.title)
+    return "-".join(kept.split())[:40] or "conversation"

@@ -1,0 +1,62 @@
+"""The page's words, in English and Chinese."""
+
+from typing import Literal
+
+Language = Literal["en", "zh"]
+
+LANGUAGES: dict[str, Language] = {"English": "en", "中文": "zh"}
+
+_WORDS: dict[str, tuple[str, str]] = {  # name: (English, Chinese)
+    "new": ("New chat", "新对话"),
+    "conversations": ("Conversations", "对话"),
+    "title": ("Title", "标题"),
+    "rename": ("Rename", "重命名"),
+    "delete": ("Delete", "删除"),
+    "as_json": ("Save as JSON", "导出 JSON"),
+    "as_markdown": ("Save as Markdown", "导出 Markdown"),
+    "chat": ("Conversation", "对话内容"),
+    "message": ("Message", "消息"),
+    "ask": ("Ask something. Shift-Enter for a new line.", "输入消息，Shift-Enter 换行。"),
+    "settings": ("Settings", "设置"),
+    "system": ("System prompt", "系统提示"),
+    "temperature": ("Temperature (0: the likeliest token)", "温度（0：最可能的词元）"),
+    "top_p": ("Top-p", "Top-p"),
+    "top_k": ("Top-k (0: all)", "Top-k（0：全部）"),
+    "max_new_tokens": ("Tokens of a reply at most", "回复的最大词元数"),
+    "repetition_penalty": ("Repetition penalty", "重复惩罚"),
+    "seed": ("Seed (empty: a new one each time)", "随机种子（空：每次不同）"),
+    "reset": ("Reset to the model's own", "恢复模型默认值"),
+    "tools": ("Tools", "工具"),
+    "language": ("Language", "语言"),
+    "theme": ("Light or dark", "浅色或深色"),
+    "models": ("Model", "模型"),
+    "device": ("Device", "设备"),
+    "load": ("Load", "加载"),
+    "loading": ("Loading", "加载中"),
+    "speed": ("Speed of the replies, tokens/s", "回复速度，词元/秒"),
+    "context": ("Context", "上下文"),
+    "context_trims": ("when it is full, the oldest messages are left out", "满后将略去最早的消息"),
+    "context_refuses": ("when it is full, a longer message is refused", "满后将拒绝更长的消息"),
+    "thinking": ("Thoughts", "思考"),
+    "arguments": ("Arguments", "参数"),
+    "result": ("Result", "结果"),
+    "stopped": ("stopped", "已停止"),
+    "cut": ("cut off at the limit of tokens", "达到词元上限"),
+    "tokens": ("tokens", "词元"),
+    "first": ("first after", "首词"),
+    "left_out": ("oldest messages left out", "条最早的消息被略去"),
+    "of_context": ("of the context's", "，上下文共"),
+    "by_pages": ("too long for the prompt, read by pages", "过长，将分页阅读"),
+    "hello": ("What would you like to know?", "你想了解什么？"),
+    "empty": ("Write something first.", "请先输入内容。"),
+    "failed": ("This could not be answered", "无法回答"),
+}
+EXAMPLES: dict[Language, tuple[str, ...]] = {
+    "en": ("Hello, who are you?", "What is 17 + 25?", "Count from 1 to 20."),
+    "zh": ("你好，请介绍一下你自己。", "17 + 25 等于多少？", "从1数到20。"),
+}
+
+
+def word(name: str, language: str) -> str:
+    """A word of the page. Raises KeyError for one that there is not."""
+    return _WORDS[name][language == "zh"]

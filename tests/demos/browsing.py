@@ -1,0 +1,92 @@
+"""A real browser on a real server: starting both, and what a visitor does with the page."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+@contextmanager
+def server(model: Path, data: Path, *arguments: str) -> Iterator[str]:
+    """`glm4-intel web` in a process of its own; its address."""
+    port = free_port()
+    command = [sys.executable, "-m", "glm4_intel.cli", "web", str(model), "--port", str(port), *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                               env={**os.environ, "GLM4_DATA": str(data)})  # fmt: skip
+    try:
+        yield _answering(process, f"http://127.0.0.1:{port}/")
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _answering(process: subprocess.Popen[str], address: str) -> str:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise AssertionError(process.stdout.read() if process.stdout else "")
+        try:
+            urllib.request.urlopen(address, timeout=2)
+            return address
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError("the server does not answer")
+
+
+class Visitor:
+    """Somebody with a browser of their own, who notes what a page should not do."""
+
+    def __init__(self, browser: Browser, address: str, **context: Any) -> None:
+        self.context: BrowserContext = browser.new_context(**context)
+        self.faults: list[str] = []
+        self.page: Page = self.context.new_page()
+        self.page.on("console", lambda message: message.type == "error" and self.faults.append(message.text))
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.on("dialog", lambda dialog: (self.faults.append(f"dialog {dialog.message}"), dialog.dismiss()))
+        self.page.on("request", lambda request: self._noted(request.url, address))
+        self.page.goto(address)
+        self.input = self.page.locator("#message textarea")
+        expect(self.input).to_be_editable(timeout=15_000)
+        expect(self.page.locator("#status")).to_contain_text("openvino_genai", timeout=15_000)
+
+    def _noted(self, url: str, address: str) -> None:
+        if not url.startswith((address, "data:", "blob:")):
+            self.faults.append(f"a request to {url}")
+
+    def ask(self, text: str) -> None:
+        self.input.fill(text)
+        self.input.press("Enter")
+
+    def wait_for_reply(self, text: str, count: int = 1) -> None:
+        """Until the `count`th reply is whole and holds a text."""
+        expect(self.page.locator("#chat .figures")).to_have_count(count, timeout=30_000)
+        expect(self.page.locator("#chat .bot.message").last).to_contain_text(text, timeout=30_000)
+
+    def settings(self) -> None:
+        """Open the settings."""
+        self.page.locator("#settings > button").click()
+        expect(self.page.locator("#system textarea")).to_be_visible()
+
+    def close(self) -> None:
+        self.context.close()
+        assert self.faults == []
