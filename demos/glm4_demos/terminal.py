@@ -151,7 +151,10 @@ class Terminal:
     def save(self, rest: str) -> None:
         path = Path(rest or "conversation.md").expanduser()
         text = self._conversation.as_json() if path.suffix == ".json" else self._conversation.as_markdown()
-        path.write_text(text, encoding="utf-8")
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise Glm4Error(f"{path} can't be written: {error.strerror}", "Give another path.") from error
         _say(f"Saved to {path}.")
 
     def retry(self, rest: str) -> None:

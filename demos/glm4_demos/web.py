@@ -4,6 +4,7 @@ import argparse
 import ipaddress
 import os
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,7 +119,7 @@ def _serve(models: Any, options: WebArguments) -> None:
             f"{options.host}:{options.port} can't be listened on: {error}", "Choose another with --port."
         ) from error
     print(f"http://{options.host}:{options.port}{options.root_path}  (Ctrl-C ends it)", flush=True)
-    blocks.block_thread()
+    threading.Event().wait()
 
 
 class _Headers:

@@ -131,6 +131,7 @@ def test_every_command(terminal: Terminal, tmp_path: Path) -> None:
         ("/help", "/stats"),
         ("/nothing", "There is no command /nothing"),
         ("/load", "/load needs a file"),
+        ("/save no/such/folder/x.md", "can't be written"),
         ("/load none.txt", "can't be read"),
         ("/tools hammer", "There is no tool 'hammer'"),
         ("/device GPU.9", "There is no device GPU.9"),

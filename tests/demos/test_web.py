@@ -1,6 +1,7 @@
 """The web page in a real headless Chromium, over the real server and the nano model."""
 
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -137,7 +138,7 @@ def test_a_tool_call_is_a_step_that_folds(visitor: Visitor) -> None:
     visitor.page.get_by_label("get_time").check()
     visitor.ask("What time is it in Tokyo?")
     visitor.wait_for_reply("The result is")
-    step = visitor.page.locator("#chat").get_by_text("🛠 get_time")
+    step = visitor.page.locator("#chat").get_by_text("Tool: get_time")
     expect(step).to_be_visible()
     if not visitor.page.locator("#chat").get_by_text('"city"').is_visible():
         step.click()
@@ -287,6 +288,39 @@ def test_a_reply_runs_no_script(browser: Browser, nano: Path, tmp_path: Path) ->
         assert page.evaluate("window.hit") is None
         assert not [url for url in asked if "example.com" in url]
         context.close()
+
+
+def test_another_model_is_loaded_and_a_broken_one_is_told(
+    browser: Browser, nano: Path, npu_nano: Path, tmp_path: Path
+) -> None:
+    for source in (nano, npu_nano):
+        shutil.copytree(source, tmp_path / "models" / source.name)
+    broken = shutil.copytree(nano, tmp_path / "models" / "z-broken")
+    (broken / "openvino_model.bin").write_bytes(b"short")
+    with server(tmp_path / "models", tmp_path) as address:
+        visitor = Visitor(browser, address)
+        expect(visitor.page.locator("#status")).to_contain_text("nano ·")
+        visitor.settings()
+        for name, said in (("z-broken", "has 5 bytes, not the"), ("nano-npu", "nano-npu · CPU")):
+            visitor.page.locator("#models input").click()
+            visitor.page.get_by_role("option", name=name).click()
+            visitor.page.locator("#load").click()
+            expect(visitor.page.locator("#status")).to_contain_text(said, timeout=30_000)
+            visitor.ask("What is 5 + 6?")
+            visitor.wait_for_reply("5 + 6 = 11", 1 + (name == "nano-npu"))
+        visitor.close()
+
+
+def test_more_messages_than_may_wait_are_told(browser: Browser, npu_nano: Path, tmp_path: Path) -> None:
+    through_cpu = ["--property", "NPUW_DEVICES=CPU", "--property", "NPUW_ONLINE_PIPELINE=NONE"]
+    with server(npu_nano, tmp_path, "--device", "NPU", *through_cpu, "--queue", "1") as address:
+        visitors = [Visitor(browser, address) for _ in range(3)]
+        for visitor in visitors:
+            visitor.ask("Count from 1 to 200.")
+        expect(visitors[2].page.get_by_text("full", exact=False).first).to_be_visible(timeout=15_000)
+        for visitor in visitors[:2]:
+            visitor.wait_for_reply("97, 98, 99")
+            visitor.close()
 
 
 def test_on_a_phone_nothing_overflows(browser: Browser, address: str) -> None:

@@ -11,6 +11,8 @@ import gradio as gr
 
 from glm4_intel import Glm4Error, agent
 from glm4_intel.agent.documents import Document
+from glm4_intel.devices import discover
+from glm4_intel.devices.drivers import lacks
 
 from ..conversation import Conversation
 from ..store import Store
@@ -28,7 +30,7 @@ class Events:
     """The page's event handlers; `components` are the layout's, by name."""
 
     SAMPLING = ("temperature", "top_p", "top_k", "max_new_tokens", "repetition_penalty", "seed")
-    VIEW = ("conversation", "chat", "meter", "plot", "conversations")
+    VIEW = ("conversation", "chat", "meter", "plot", "conversations", "title")
     LABELLED = ("new", "title", "rename", "delete", "as_json", "as_markdown", "message", "settings", "system",
                 *SAMPLING, "reset", "tools", "language", "theme", "models", "device", "load")  # fmt: skip
 
@@ -42,12 +44,17 @@ class Events:
         """A page was opened: an owner is made up for a new visitor, and the latest conversation is shown."""
         owner = request.username or owner or Conversation().id
         titles = Store(owner).titles()
-        latest = Store(owner).open(titles[0][1]) if titles else None
-        view = self._view(latest or Conversation(), owner, LANGUAGES[language])
+        latest = (Store(owner).open(titles[0][1]) if titles else None) or Conversation()
+        view = self._view(latest, owner, LANGUAGES[language])
         places = [str(each) for each in self._models.there()]
         models = gr.Dropdown(choices=[(Path(each).name, each) for each in places], value=str(self._models.directory))
-        devices = gr.Dropdown(choices=["AUTO", *self._devices()], value=self._models.device)
-        return [owner, *view, *self.defaults(), models, devices, self._status(), gr.MultimodalTextbox(interactive=True)]
+        there = discover()
+        missing = [f"{lack.device}: {lack.problem}. {lack.remedy}" for lack in lacks({each.kind for each in there})]
+        devices = gr.Dropdown(
+            choices=["AUTO", *(each.name for each in there)], value=self._models.device, info=" ".join(missing) or None
+        )
+        message = gr.MultimodalTextbox(interactive=True)
+        return [owner, *view, *self.defaults(), models, devices, self._status(), message, latest.system]
 
     def left(self, request: gr.Request) -> None:
         """A page was closed: its reply ends."""
@@ -119,7 +126,7 @@ class Events:
         finally:
             cancel.set()
             self._running.pop(key, None)
-            Store(owner).save(conversation)
+            _save(conversation, owner, code)
         yield [*self._view(conversation, owner, code), _ready()]
 
     def stopped(self, request: gr.Request) -> None:
@@ -139,7 +146,7 @@ class Events:
         """The last exchange is taken back; its question returns to the input."""
         last = conversation.last_question()
         turn = conversation.cut(last) if last is not None else None
-        Store(owner).save(conversation)
+        _save(conversation, owner, LANGUAGES[language])
         return [
             *self._view(conversation, owner, LANGUAGES[language]),
             {"text": turn.content if turn else "", "files": []},
@@ -150,7 +157,10 @@ class Events:
         _, owners = shown(conversation, self._models.backend, self._context, LANGUAGES[language])
         place = picked.index if isinstance(picked.index, int) else picked.index[0]
         turn = conversation.cut(owners[place])
-        if turn:
+        chip = place + 1 < len(owners) and owners[place + 1] == owners[place]  # a document's own line stays as it is
+        if turn and chip:
+            conversation.turns.append(turn)
+        elif turn:
             text = picked.value if isinstance(picked.value, str) else str(picked.value)
             turn.content = text.replace("&lt;", "<").replace("!\\[", "![")
             conversation.turns.append(turn)
@@ -159,7 +169,7 @@ class Events:
     def cleared(self, conversation: Conversation, owner: str, language: str) -> list[Any]:
         """The conversation is emptied; its place in the list stays."""
         conversation.cut(0)
-        Store(owner).save(conversation)
+        _save(conversation, owner, LANGUAGES[language])
         return self._view(conversation, owner, LANGUAGES[language])
 
     def example(self, picked: gr.SelectData) -> dict[str, Any]:
@@ -170,16 +180,16 @@ class Events:
 
     def begun(self, owner: str, language: str) -> list[Any]:
         """A new conversation."""
-        return [*self._view(Conversation(), owner, LANGUAGES[language]), ""]
+        return self._view(Conversation(), owner, LANGUAGES[language])
 
     def chosen(self, id: str, owner: str, language: str) -> list[Any]:
         """An earlier conversation is opened."""
         conversation = Store(owner).open(id) or Conversation()
-        return [*self._view(conversation, owner, LANGUAGES[language]), conversation.title, conversation.system]
+        return [*self._view(conversation, owner, LANGUAGES[language]), conversation.system]
 
     def renamed(self, title: str, conversation: Conversation, owner: str, language: str) -> list[Any]:
         conversation.title = (title or "").strip() or conversation.title
-        Store(owner).save(conversation)
+        _save(conversation, owner, LANGUAGES[language])
         return self._view(conversation, owner, LANGUAGES[language])
 
     def deleted(self, conversation: Conversation, owner: str, language: str) -> list[Any]:
@@ -209,11 +219,6 @@ class Events:
     def _context(self) -> int:
         return self._models.runtime.context_length
 
-    def _devices(self) -> list[str]:
-        from glm4_intel.devices import discover
-
-        return [device.name for device in discover()]
-
     def _status(self) -> str:
         runtime = self._models.runtime
         why = f" ({runtime.device_reason})" if runtime.device_reason else ""
@@ -233,7 +238,8 @@ class Events:
             examples=[{"text": text} for text in EXAMPLES[language]],  # type: ignore[index]
         )
         meter = context_meter(conversation, self._context, self._models.trims, language)
-        return [conversation, chat, meter, speed_plot(conversation, language), listed if owner else gr.skip()]
+        plot = speed_plot(conversation, language)
+        return [conversation, chat, meter, plot, listed if owner else gr.skip(), conversation.title]
 
 
 def _pictures(events: Iterator[agent.Event], before: list[Shown], language: str) -> Iterator[list[Shown]]:
@@ -251,6 +257,13 @@ def _pictures(events: Iterator[agent.Event], before: list[Shown], language: str)
             text = reasoning = ""
         told = time.monotonic()
         yield [*before, *steps, *live(text, reasoning, language)]
+
+
+def _save(conversation: Conversation, owner: str, language: str) -> None:
+    try:
+        Store(owner).save(conversation)
+    except OSError as error:  # a full disk: the page goes on, and says so
+        gr.Warning(f"{word('not_saved', language)}: {error.strerror}", duration=None)
 
 
 def _busy() -> gr.MultimodalTextbox:

@@ -130,11 +130,11 @@ def _wire(blocks: gr.Blocks, c: dict[str, Any], events: Events, at_once: int) ->
     view = [c[name] for name in events.VIEW]
     language, owner, talk = c["language"], c["owner"], c["conversation"]
     busy = {"concurrency_limit": at_once, "concurrency_id": "replies", "show_progress": "hidden"}
-    quick: dict[str, Any] = {"show_progress": "hidden", "queue": True}
+    quick: dict[str, Any] = {"show_progress": "hidden", "queue": False}
     answering = {"fn": events.answer, "inputs": [talk, owner, c["tools"], language, *sampling],
                  "outputs": [*view, c["message"]], **busy}  # fmt: skip
     blocks.load(events.opened, [owner, language], [owner, *view, *sampling, c["models"], c["device"], c["status"],
-                                                 c["message"]],
+                                                 c["message"], c["system"]],
                 **quick)  # fmt: skip
     blocks.unload(events.left)
     c["message"].submit(
@@ -146,11 +146,11 @@ def _wire(blocks: gr.Blocks, c: dict[str, Any], events: Events, at_once: int) ->
     c["chat"].edit(events.edited, [talk, language], view, **quick).success(**answering)
     c["chat"].clear(events.cleared, [talk, owner, language], view, **quick)
     c["chat"].example_select(events.example, None, c["message"], **quick)
-    c["new"].click(events.begun, [owner, language], [*view, c["title"]], **quick)
-    c["conversations"].input(events.chosen, [c["conversations"], owner, language], [*view, c["title"], c["system"]],
+    c["new"].click(events.begun, [owner, language], view, **quick)
+    c["conversations"].input(events.chosen, [c["conversations"], owner, language], [*view, c["system"]],
                              **quick)  # fmt: skip
     c["rename"].click(events.renamed, [c["title"], talk, owner, language], view, **quick)
-    c["delete"].click(events.deleted, [talk, owner, language], [*view, c["title"]], **quick)
+    c["delete"].click(events.deleted, [talk, owner, language], view, **quick)
     for name in ("as_json", "as_markdown"):
         saved = [c["file_name"], c["file_text"]]
         handler = events.saved_json if name == "as_json" else events.saved_markdown

@@ -36,7 +36,7 @@ def live(text: str, reasoning: str, language: str) -> list[Shown]:
 def call_step(name: str, arguments: Any, result: Turn | None, language: str) -> Shown:
     """A tool call as a step that folds: its arguments, and its result when there is one."""
     body = f"**{word('arguments', language)}**\n{_fenced(shown_arguments(arguments), 'json')}"
-    metadata: dict[str, Any] = {"title": f"🛠 {name}", "status": "done" if result else "pending"}
+    metadata: dict[str, Any] = {"title": f"{word('tool', language)}: {name}", "status": "done" if result else "pending"}
     if result:
         body += f"\n\n**{word('result', language)}**\n{_fenced(_indented(result.content), 'json')}"
         metadata["duration"] = round(result.seconds, 2)
@@ -76,13 +76,13 @@ def _after(turns: list[Turn], index: int) -> list[Turn]:
 def _chip(document: dict[str, Any], context: int, language: str) -> str:
     paged = "" if document["inline"] else f" · {word('by_pages', language)}"
     size = f"{document['tokens']:,} {word('tokens', language)} {word('of_context', language)} {context:,}"
-    return f"📄 **{plain_tags(document['name'])}** · {size}{paged}"
+    return f"{word('document', language)}: **{plain_tags(document['name'])}** · {size}{paged}"
 
 
 def _thoughts(reasoning: str, language: str, done: bool) -> Shown:
     status = "done" if done else "pending"
     return {"role": "assistant", "content": plain_tags(reasoning),
-            "metadata": {"title": f"💭 {word('thinking', language)}", "status": status}}  # fmt: skip
+            "metadata": {"title": word("thinking", language), "status": status}}  # fmt: skip
 
 
 def _fenced(text: str, kind: str) -> str:
