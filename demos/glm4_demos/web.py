@@ -108,6 +108,7 @@ def _serve(models: Any, options: WebArguments) -> None:
             footer_links=[],
             ssr_mode=False,
             show_error=False,
+            run_history=False,  # it would keep what is said a second time, and offer to send it away
             theme=theme(),
             css=CSS,
             js=JS,

@@ -47,13 +47,13 @@ class Events:
         latest = (Store(owner).open(titles[0][1]) if titles else None) or Conversation()
         view = self._view(latest, owner, LANGUAGES[language])
         places = [str(each) for each in self._models.there()]
-        models = gr.Dropdown(choices=[(Path(each).name, each) for each in places], value=str(self._models.directory))
+        models = gr.update(choices=[(Path(each).name, each) for each in places], value=str(self._models.directory))
         there = discover()
         missing = [f"{lack.device}: {lack.problem}. {lack.remedy}" for lack in lacks({each.kind for each in there})]
-        devices = gr.Dropdown(
+        devices = gr.update(
             choices=["AUTO", *(each.name for each in there)], value=self._models.device, info=" ".join(missing) or None
         )
-        message = gr.MultimodalTextbox(interactive=True)
+        message = gr.update(interactive=True)
         return [owner, *view, *self.defaults(), models, devices, self._status(), message, latest.system]
 
     def left(self, request: gr.Request) -> None:
@@ -68,18 +68,21 @@ class Events:
             text = word(name, code)
             component = self._components[name]
             if isinstance(component, gr.Button):
-                changed.append(gr.Button(value=text))
+                changed.append(gr.update(value=text))
             elif isinstance(component, gr.MultimodalTextbox):
-                changed.append(gr.MultimodalTextbox(placeholder=word("ask", code), label=text))
+                changed.append(gr.update(placeholder=word("ask", code), label=text))
             else:
-                changed.append(type(component)(label=text))
-        return [*self._view(conversation, owner, code), *changed]
+                changed.append(gr.update(label=text))
+        view = self._view(conversation, owner, code)
+        examples = [{"text": text} for text in EXAMPLES[code]]
+        view[1] = gr.update(value=view[1], label=word("chat", code), placeholder=word("hello", code), examples=examples)
+        return [*view, *changed]
 
     def defaults(self) -> list[Any]:
         """The model's own sampling."""
         params = self._models.runtime.defaults
         room = self._models.runtime.context_length
-        most = gr.Slider(maximum=room, value=min(params.max_new_tokens, room))
+        most = gr.update(maximum=room, value=min(params.max_new_tokens, room))
         return [params.temperature, params.top_p, params.top_k, most, params.repetition_penalty, None]
 
     # a message
@@ -108,26 +111,28 @@ class Events:
         language: str,
         request: gr.Request,
         *sampling: Any,
-    ) -> Iterator[list[Any]]:
-        """The reply as it is written, tool calls and all; then the figures."""
+    ) -> Iterator[tuple[Conversation, list[Shown]]]:
+        """The reply as it is written, tool calls and all."""
         code, key = LANGUAGES[language], str(request.session_hash)
         cancel = self._running[key] = threading.Event()
         given = dict(zip(self.SAMPLING, sampling, strict=True))
         options = {name: _whole(name, value) for name, value in given.items() if value is not None}
         before, _ = shown(conversation, self._models.backend, self._context, code)
-        unchanged = [gr.skip()] * (len(self.VIEW) - 2)
         try:
             chosen = [TOOLS[name] for name in tools]
             with closing(conversation.reply(self._models.runtime, chosen, cancel, **options)) as events:
                 for picture in _pictures(events, before, code):
-                    yield [gr.skip(), picture, *unchanged, gr.skip()]
+                    yield conversation, picture
         except Glm4Error as error:
             gr.Warning(f"{word('failed', code)}: {error}. {error.hint}", duration=None)
         finally:
             cancel.set()
             self._running.pop(key, None)
             _save(conversation, owner, code)
-        yield [*self._view(conversation, owner, code), _ready()]
+
+    def answered(self, conversation: Conversation, owner: str, language: str) -> list[Any]:
+        """The reply is whole: its figures, and the input for the next."""
+        return [*self._view(conversation, owner, LANGUAGES[language]), _ready()]
 
     def stopped(self, request: gr.Request) -> None:
         """The reply being written for this page ends here."""
@@ -229,17 +234,11 @@ class Events:
         messages, _ = shown(conversation, self._models.backend, self._context, language)
         titles = Store(owner).titles() if owner else []
         known = any(id == conversation.id for _, id in titles)
-        listed = gr.Radio(choices=titles, value=conversation.id if known else None,
+        listed = gr.update(choices=titles, value=conversation.id if known else None,
                           label=word("conversations", language))  # fmt: skip
-        chat = gr.Chatbot(
-            value=messages,  # type: ignore[arg-type]
-            label=word("chat", language),
-            placeholder=word("hello", language),
-            examples=[{"text": text} for text in EXAMPLES[language]],  # type: ignore[index]
-        )
         meter = context_meter(conversation, self._context, self._models.trims, language)
         plot = speed_plot(conversation, language)
-        return [conversation, chat, meter, plot, listed if owner else gr.skip(), conversation.title]
+        return [conversation, messages, meter, plot, listed if owner else gr.skip(), conversation.title]
 
 
 def _pictures(events: Iterator[agent.Event], before: list[Shown], language: str) -> Iterator[list[Shown]]:
@@ -266,12 +265,12 @@ def _save(conversation: Conversation, owner: str, language: str) -> None:
         gr.Warning(f"{word('not_saved', language)}: {error.strerror}", duration=None)
 
 
-def _busy() -> gr.MultimodalTextbox:
-    return gr.MultimodalTextbox(value={"text": "", "files": []}, submit_btn=False, stop_btn=True)
+def _busy() -> dict[str, Any]:
+    return gr.update(value={"text": "", "files": []}, submit_btn=False, stop_btn=True)
 
 
-def _ready() -> gr.MultimodalTextbox:
-    return gr.MultimodalTextbox(submit_btn=True, stop_btn=False)
+def _ready() -> dict[str, Any]:
+    return gr.update(submit_btn=True, stop_btn=False)
 
 
 def _whole(name: str, value: float) -> float | int:

@@ -7,7 +7,7 @@ import gradio as gr
 
 from .events import Events
 from .models import Models
-from .words import LANGUAGES, word
+from .words import EXAMPLES, LANGUAGES, word
 
 _HERE = Path(__file__).parent
 LATEX: list[dict[str, str | bool]] = [
@@ -80,6 +80,8 @@ def page(models: Models, language: str, at_once: int) -> gr.Blocks:
             buttons=["copy", "copy_all"],
             group_consecutive_messages=False,
             feedback_options=None,
+            placeholder=say("hello"),
+            examples=[{"text": text} for text in EXAMPLES["zh" if language == "zh" else "en"]],
         )
         c["message"] = gr.MultimodalTextbox(
             label=say("message"),
@@ -131,25 +133,28 @@ def _wire(blocks: gr.Blocks, c: dict[str, Any], events: Events, at_once: int) ->
     language, owner, talk = c["language"], c["owner"], c["conversation"]
     busy = {"concurrency_limit": at_once, "concurrency_id": "replies", "show_progress": "hidden"}
     quick: dict[str, Any] = {"show_progress": "hidden", "queue": False}
+    told: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None}  # what may have to say what is wrong
     answering = {"fn": events.answer, "inputs": [talk, owner, c["tools"], language, *sampling],
-                 "outputs": [*view, c["message"]], **busy}  # fmt: skip
+                 "outputs": [talk, c["chat"]], **busy}  # fmt: skip
+    ready: dict[str, Any] = {"fn": events.answered, "inputs": [talk, owner, language],
+                             "outputs": [*view, c["message"]], **quick}  # fmt: skip
     blocks.load(events.opened, [owner, language], [owner, *view, *sampling, c["models"], c["device"], c["status"],
                                                  c["message"], c["system"]],
                 **quick)  # fmt: skip
     blocks.unload(events.left)
     c["message"].submit(
-        events.asked, [c["message"], talk, owner, c["system"], language], [*view, c["message"]], **quick
-    ).success(**answering)
+        events.asked, [c["message"], talk, owner, c["system"], language], [*view, c["message"]], **told
+    ).success(**answering).then(**ready)
     c["message"].stop(events.stopped, None, None, show_progress="hidden", queue=False)
-    c["chat"].retry(events.retried, [talk, language], view, **quick).success(**answering)
-    c["chat"].undo(events.undone, [talk, owner, language], [*view, c["message"]], **quick)
-    c["chat"].edit(events.edited, [talk, language], view, **quick).success(**answering)
-    c["chat"].clear(events.cleared, [talk, owner, language], view, **quick)
+    c["chat"].retry(events.retried, [talk, language], view, **quick).success(**answering).then(**ready)
+    c["chat"].undo(events.undone, [talk, owner, language], [*view, c["message"]], **told)
+    c["chat"].edit(events.edited, [talk, language], view, **quick).success(**answering).then(**ready)
+    c["chat"].clear(events.cleared, [talk, owner, language], view, **told)
     c["chat"].example_select(events.example, None, c["message"], **quick)
     c["new"].click(events.begun, [owner, language], view, **quick)
     c["conversations"].input(events.chosen, [c["conversations"], owner, language], [*view, c["system"]],
                              **quick)  # fmt: skip
-    c["rename"].click(events.renamed, [c["title"], talk, owner, language], view, **quick)
+    c["rename"].click(events.renamed, [c["title"], talk, owner, language], view, **told)
     c["delete"].click(events.deleted, [talk, owner, language], view, **quick)
     for name in ("as_json", "as_markdown"):
         saved = [c["file_name"], c["file_text"]]
