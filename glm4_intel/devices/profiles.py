@@ -1,7 +1,8 @@
 """OpenVINO's properties for each kind of device and profile: one table, a reason behind each of its values.
 
 Attention is paged on CPU and GPU throughout: it reuses what earlier turns computed, and the plain kind (SDPA) took
-106 ms a token where it took 89 to 98.
+106 ms a token where it took 89 to 98. Threads, streams, pinning, hyper-threading and kinds of cores are left to the
+plugin, which knows the machine; but for a control group's limit, which it does not look at.
 """
 
 import difflib
@@ -60,8 +61,8 @@ _TABLE: dict[tuple[str, str], tuple[Setting, ...]] = {  # (kind of device, profi
     ),
     ("CPU", "long-prompt"): (
         Setting("INFERENCE_PRECISION_HINT", "f32",
-                "Without AMX, with the next setting: a prompt of 512 in 0.72 of the time that bf16 took on a processor "
-                "with AVX512-BF16."),
+                "Without AMX, with the next setting: a prompt of 512 in 0.79 of the time that bf16 took on a processor "
+                "with AVX512-BF16 (benchmarks/BENCHMARKS.md)."),
         Setting("DYNAMIC_QUANTIZATION_GROUP_SIZE", "128", "As for chat."),
         _KV_U8,
     ),

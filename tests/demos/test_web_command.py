@@ -38,6 +38,25 @@ def test_a_host_of_others_needs_a_password_or_a_word() -> None:
         WebArguments(None, LoadOptions(), "0.0.0.0", 7860, auth, no_auth, "", 32, "en", False)
 
 
+def test_a_browser_can_not_claim_to_be_a_user(nano: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The id that a browser keeps is its own to change: it must not open the folder of somebody with a password."""
+    from types import SimpleNamespace
+
+    from glm4_demos.store import Store
+    from glm4_demos.webpage.events import Events
+    from glm4_demos.webpage.models import Models
+    from glm4_intel.loading import LoadOptions
+
+    monkeypatch.setenv("GLM4_DATA", str(tmp_path))
+    Store("ada").save(Conversation(title="Secret", turns=[Turn("user", "secret")]))
+    models = Models(nano, LoadOptions())
+    models.load(nano, "CPU", lambda stage, share: None)
+    events = Events(models, {})
+    for claimed, user, seen in (("ada", None, False), ("0" * 32, "ada", True), ("ada", "bob", False)):
+        _, owner, *shown_values = events.opened(claimed, "English", SimpleNamespace(username=user))
+        assert ("secret" in str(shown_values)) is seen and (owner == "ada") is seen
+
+
 @pytest.mark.enable_socket
 def test_a_port_that_is_taken(nano: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as taken:

@@ -1,5 +1,6 @@
 """What the page's events do. A visitor's conversation lives in the page's state and on disk, never with another's."""
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from .models import Models
 from .view import Shown, call_step, live, shown
 from .words import EXAMPLES, LANGUAGES, word
 
+_ID = re.compile("[0-9a-f]{32}")
 _MOMENT = 0.1
 """Seconds between two pictures of a reply: each takes processor time from the engine."""
 
@@ -40,9 +42,13 @@ class Events:
 
     # the page
 
-    def opened(self, owner: str, language: str, request: gr.Request) -> list[Any]:
-        """A page was opened: an owner is made up for a new visitor, and the latest conversation is shown."""
-        owner = request.username or owner or Conversation().id
+    def opened(self, browser: str, language: str, request: gr.Request) -> list[Any]:
+        """A page was opened: its owner is the user, else the browser, by the id that it keeps; a new one gets one.
+
+        The owner stays on the server, where no visitor can change it to another's.
+        """
+        browser = browser if _ID.fullmatch(browser or "") else Conversation().id
+        owner = request.username or browser
         titles = Store(owner).titles()
         latest = (Store(owner).open(titles[0][1]) if titles else None) or Conversation()
         view = self._view(latest, owner, LANGUAGES[language])
@@ -54,7 +60,7 @@ class Events:
             choices=["AUTO", *(each.name for each in there)], value=self._models.device, info=" ".join(missing) or None
         )
         message = gr.update(interactive=True)
-        return [owner, *view, *self.defaults(), models, devices, self._status(), message, latest.system]
+        return [browser, owner, *view, *self.defaults(), models, devices, self._status(), message, latest.system]
 
     def left(self, request: gr.Request) -> None:
         """A page was closed: its reply ends."""

@@ -53,7 +53,8 @@ def page(models: Models, language: str, at_once: int) -> gr.Blocks:
     say = lambda name: word(name, language)  # noqa: E731
     with gr.Blocks(title="glm4-intel", analytics_enabled=False, fill_height=True) as blocks:
         c: dict[str, Any] = {
-            "owner": gr.BrowserState("", storage_key="glm4-owner", secret="glm4-intel"),
+            "browser": gr.BrowserState("", storage_key="glm4-browser", secret="glm4-intel"),
+            "owner": gr.State(""),
             "conversation": gr.State(None),
             "file_name": gr.Textbox(visible="hidden"),
             "file_text": gr.Textbox(visible="hidden"),
@@ -138,9 +139,8 @@ def _wire(blocks: gr.Blocks, c: dict[str, Any], events: Events, at_once: int) ->
                  "outputs": [talk, c["chat"]], **busy}  # fmt: skip
     ready: dict[str, Any] = {"fn": events.answered, "inputs": [talk, owner, language],
                              "outputs": [*view, c["message"]], **quick}  # fmt: skip
-    blocks.load(events.opened, [owner, language], [owner, *view, *sampling, c["models"], c["device"], c["status"],
-                                                 c["message"], c["system"]],
-                **quick)  # fmt: skip
+    opened = [c["browser"], owner, *view, *sampling, c["models"], c["device"], c["status"], c["message"], c["system"]]
+    blocks.load(events.opened, [c["browser"], language], opened, **quick)
     blocks.unload(events.left)
     c["message"].submit(
         events.asked, [c["message"], talk, owner, c["system"], language], [*view, c["message"]], **told

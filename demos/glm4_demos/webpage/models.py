@@ -43,6 +43,8 @@ class Models:
 
     def load(self, directory: Path, device: str, progress: Progress) -> None:
         """Load a model in the place of the one before. Raises Glm4Error; the one before then stays."""
+        if directory not in self.there():
+            raise Glm4Error(f"{directory} is not among the models here", "Choose one of the list.")
         if not self._lock.acquire(blocking=False):
             raise Glm4Error("Another model is being loaded", "Try again when that is done.")
         try:
