@@ -8,19 +8,18 @@ own; each greedy, each by the figures that it shows. Ready means that the page c
 
 import argparse
 import json
-import os
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
 from environment import environment
+from serving import web
 
 QUESTION, TOKENS, PORT = "Count from 1 to 200.", 256, 7899
 
@@ -30,25 +29,12 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("--rounds", type=int, default=12)
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as data:
-        command = [sys.executable, "-m", "glm4_intel.cli", "web", str(args.model), "--port", str(PORT)]
-        server = subprocess.Popen(command, env={**os.environ, "GLM4_DATA": data}, stdout=subprocess.DEVNULL,
-                                  stderr=subprocess.DEVNULL)  # fmt: skip
-        try:
-            _wait()
-            with sync_playwright() as started:
-                chromium = shutil.which("chromium")
-                options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-                browser = started.chromium.launch(executable_path=chromium, args=options)
-                ready = [_open(browser.new_page()) for _ in range(4)][1:]
-                _compare(browser.new_page(), args.model, Path(data), args.rounds)
-                print(
-                    f"ready to type: median {statistics.median(ready):.2f} s of {len(ready)}, worst {max(ready):.2f} s"
-                )
-                browser.close()
-        finally:
-            server.terminate()
-            server.wait(20)
+    with tempfile.TemporaryDirectory() as data, web(args.model, Path(data), PORT), sync_playwright() as started:
+        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = started.chromium.launch(executable_path=shutil.which("chromium"), args=options)
+        ready = [_open(browser.new_page()) for _ in range(4)][1:]
+        _compare(browser.new_page(), args.model, Path(data), args.rounds)
+        print(f"ready to type: median {statistics.median(ready):.2f} s of {len(ready)}, worst {max(ready):.2f} s")
 
 
 def _compare(page: Page, model: Path, data: Path, rounds: int) -> None:
@@ -96,15 +82,6 @@ def _open(page: Page) -> float:
     page.goto(f"http://127.0.0.1:{PORT}/")
     page.wait_for_selector("#message textarea:enabled")
     return time.perf_counter() - started
-
-
-def _wait() -> None:
-    while True:
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{PORT}/", timeout=2)
-            return
-        except OSError:
-            time.sleep(0.2)
 
 
 if __name__ == "__main__":

@@ -6,17 +6,14 @@ Needs Chromium, and for Chinese a font that has it (Debian: chromium, fonts-noto
 """
 
 import argparse
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
-import time
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
+
+from serving import web
 
 FOLDER = Path(__file__).parent.parent / "demos/screenshots"
 STORY = "The code of the garage is 4821. Nobody spoke for a long while. Mira lives in Oslo. The train left at noon."
@@ -29,20 +26,11 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     args = parser.parse_args()
     FOLDER.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as data:
-        command = [sys.executable, "-m", "glm4_intel.cli", "web", str(args.model), "--port", str(PORT)]
-        server = subprocess.Popen(command, env={**os.environ, "GLM4_DATA": data}, stdout=subprocess.DEVNULL,
-                                  stderr=subprocess.DEVNULL)  # fmt: skip
-        try:
-            _wait()
-            with sync_playwright() as started:
-                options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-                browser = started.chromium.launch(executable_path=shutil.which("chromium"), args=options)
-                for name, (size, act) in STATES.items():
-                    _take(browser, name, size, act)
-        finally:
-            server.terminate()
-            server.wait(20)
+    with tempfile.TemporaryDirectory() as data, web(args.model, Path(data), PORT), sync_playwright() as started:
+        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = started.chromium.launch(executable_path=shutil.which("chromium"), args=options)
+        for name, (size, act) in STATES.items():
+            _take(browser, name, size, act)
 
 
 def conversation(page: Page) -> None:
@@ -107,15 +95,6 @@ def _ask(page: Page, text: str) -> None:
     page.locator("#message textarea").press("Enter")
     page.wait_for_function(f"document.querySelectorAll('#chat .figures').length > {count}")
     page.wait_for_selector("#message textarea:enabled")
-
-
-def _wait() -> None:
-    while True:
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{PORT}/", timeout=2)
-            return
-        except OSError:
-            time.sleep(0.2)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,11 @@ from typing import Any
 from . import artifact
 from .artifact import ModelDirectory
 from .backends import Backend, EngineOptions, backend_factory
-from .devices import Choice, check_properties, choose, discover, footprint, require
+from .devices import Choice, Device, check_properties, choose, discover, footprint, require, room_on
 from .devices import properties as properties_for
 from .errors import Glm4Error
 from .generation import GenerationParams
-from .memory import available_memory, own_memory
+from .memory import own_memory
 from .prompt import Prompt
 from .runtime import HistoryPolicy, Runtime
 from .tools import ReplyStream
@@ -85,36 +85,36 @@ class Loader:
         prompt = Prompt.from_directory(self._directory.path)
         backend, choice, context = self._compiled(choice)
         defaults = GenerationParams.from_generation_config(self._directory.generation)
-        runtime = Runtime(prompt, backend, defaults, context, choice.name, choice.reason, self._options.history)
+        runtime = Runtime(prompt, backend, defaults, context, choice.device.name, choice.reason, self._options.history)
         if self._options.warmup:
             warm_up(runtime, footprint.weights_bytes(self._directory), self._progress)
         return runtime
 
-    def _choice(self) -> "_Named":
+    def _choice(self) -> Choice:
+        """The device, with AUTO's reason; the reason is empty where the device was asked for by name."""
         options = self._options
         if options.device.upper() == "AUTO":
-            return _named(choose(self._directory, discover()))
+            return choose(self._directory, discover())
         if options.device.upper() == "NPU" and "NPUW_DEVICES" in options.properties:  # another device computes for it
-            require(str(options.properties["NPUW_DEVICES"]))
-            return _Named("NPU", "")
-        return _Named(require(options.device).name, "")
+            return Choice(replace(require(str(options.properties["NPUW_DEVICES"])), name="NPU"), "")
+        return Choice(require(options.device), "")
 
-    def _compiled(self, choice: "_Named") -> tuple[Backend, "_Named", int]:
+    def _compiled(self, choice: Choice) -> tuple[Backend, Choice, int]:
         """The backend, the device that took the model, and its context; AUTO falls back to the CPU."""
         try:
             return self._on(choice)
         except Glm4Error as error:
-            if not choice.reason or choice.name == "CPU":
+            if not choice.reason or choice.device.kind == "CPU":
                 raise
             log.warning("%s; the CPU takes its place", error)
-            return self._on(_Named("CPU", f"{choice.name} failed"))
+            return self._on(Choice(require("CPU"), f"{choice.device.name} failed"))
 
-    def _on(self, choice: "_Named") -> tuple[Backend, "_Named", int]:
-        options, name = self._options, choice.name
+    def _on(self, choice: Choice) -> tuple[Backend, Choice, int]:
+        options, name = self._options, choice.device.name
         self._require_fit(name)
         check_properties(name, options.properties)
         properties = properties_for(name, options.profile) | dict(options.properties)
-        context = self._context(name, str(properties.get("KV_CACHE_PRECISION", "f16")))
+        context = self._context(choice.device, str(properties.get("KV_CACHE_PRECISION", "f16")))
         factory = backend_factory(options.backend or self._directory.backend)
         bounded = context if context < self._directory.context_length else options.engine.context
         self._progress(f"compiling for {name}", None)
@@ -143,37 +143,25 @@ class Loader:
                 "Export it again with --recipe npu, or use --device CPU.",
             )
 
-    def _context(self, device: str, precision: str) -> int:
+    def _context(self, device: Device, precision: str) -> int:
         """Tokens of context: what was asked for, or what the model and the memory have room for."""
         longest, asked = self._directory.context_length, self._options.engine.context
         if asked and asked > longest:
             raise Glm4Error(f"The model's context is {longest:,} tokens, not {asked:,}", "Give a shorter --context.")
-        if device.startswith("NPU"):
+        if device.kind == "NPU":
             from .backends.genai.static import DEFAULT_CONTEXT
 
             return asked or min(longest, DEFAULT_CONTEXT)
-        room, wanted = available_memory(), asked or min(footprint.USEFUL_CONTEXT, longest)
+        room, wanted = room_on(device), asked or min(footprint.USEFUL_CONTEXT, longest)
         fits = footprint.longest_context(self._directory, room, precision)
         if fits < wanted and not self._options.force:
             needed = footprint.memory_needed(self._directory, wanted, precision)
             raise Glm4Error(
                 f"{self._directory.path} with {wanted:,} tokens of context needs about {needed / 1e9:.1f} GB of "
-                f"memory, and {room / 1e9:.1f} GB are available",
+                f"memory on {device.name}, and {room / 1e9:.1f} GB are available",
                 "Close other programs, or give a shorter --context or a smaller model; --force tries all the same.",
             )
         return asked or min(longest, max(fits, wanted))
-
-
-@dataclass(frozen=True)
-class _Named:
-    """The name of the device that is taken, and AUTO's reason; empty where it was asked for by name."""
-
-    name: str
-    reason: str
-
-
-def _named(choice: Choice) -> _Named:
-    return _Named(choice.device.name, choice.reason)
 
 
 def warm_up(runtime: Runtime, weights: int, progress: Progress) -> None:

@@ -1,12 +1,12 @@
 """The devices that OpenVINO finds here, the properties each is run with, the choice among them, and their refusals."""
 
 from . import footprint
-from .choice import Choice, choose
+from .choice import Choice, choose, room_on
 from .discovery import Device, discover, require
 from .profiles import PROFILES, check_properties, parse_properties, properties
 from .refusals import device_error
 
 __all__ = [
     "PROFILES", "Choice", "Device", "check_properties", "choose", "device_error", "discover", "footprint",
-    "parse_properties", "properties", "require",
+    "parse_properties", "properties", "require", "room_on",
 ]  # fmt: skip

@@ -34,7 +34,7 @@ def choose(directory: ModelDirectory, devices: Sequence[Device]) -> Choice:
         if device.kind == "NPU" and recipe.startswith("npu"):
             return Choice(device, "the model was made for it")
     for device in by_kind:
-        if device.kind == "GPU" and "GPU" in targets and _is_fast(device) and _room(device) >= needed:
+        if device.kind == "GPU" and "GPU" in targets and _is_fast(device) and room_on(device) >= needed:
             return Choice(device, f"the fastest here with room for {needed / 1e9:.1f} GB")
     for device in devices:
         if device.kind == "CPU":
@@ -50,8 +50,10 @@ def _is_fast(gpu: Device) -> bool:
     return not gpu.integrated or matrix_units or (gpu.execution_units or 0) >= _ENOUGH_UNITS
 
 
-def _room(device: Device) -> int:
+def room_on(device: Device) -> int:
     """Bytes that a model can take on a device."""
+    if device.kind == "CPU":
+        return available_memory()
     return min(available_memory(), device.memory or 0) if device.integrated else device.memory or 0
 
 

@@ -43,8 +43,8 @@ def test_a_device_that_is_asked_for_is_not_replaced(nano: Path) -> None:
 
 
 def test_too_little_memory_is_said_before_anything_is_compiled(nano: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "available_memory", lambda: 100 << 20)
-    with pytest.raises(Glm4Error, match="needs about 0.3 GB of memory, and 0.1 GB are available"):
+    monkeypatch.setattr(loading, "room_on", lambda device: 100 << 20)
+    with pytest.raises(Glm4Error, match="needs about 0.3 GB of memory on CPU, and 0.1 GB are available"):
         load(nano)
     assert load(nano, force=True).context_length == 2048
 
