@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -53,6 +54,46 @@ def _answering(process: subprocess.Popen[str], address: str) -> str:
     raise AssertionError("the server does not answer")
 
 
+@contextmanager
+def proxy(path: str, inner: str) -> Iterator[str]:
+    """A reverse proxy that shows the page at `inner` under a path, which it takes away; the public address."""
+    import httpx
+    import uvicorn
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response, StreamingResponse
+    from starlette.routing import Route
+
+    client = httpx.AsyncClient(base_url=inner, timeout=60)
+
+    async def pass_on(request: Request) -> StreamingResponse:
+        headers = {key: value for key, value in request.headers.items() if key != "host"}
+        headers |= {"x-forwarded-host": request.headers["host"], "x-forwarded-proto": "http"}
+        target = client.build_request(
+            request.method,
+            request.url.path.removeprefix(path) or "/",
+            params=request.query_params,
+            headers=headers,
+            content=await request.body(),
+        )
+        answer = await client.send(target, stream=True)
+        return StreamingResponse(answer.aiter_raw(), answer.status_code, dict(answer.headers))
+
+    async def icon(request: Request) -> Response:  # browsers ask the host itself for one
+        return Response(status_code=204)
+
+    routes = [Route(path + "{rest:path}", pass_on, methods=["GET", "POST", "HEAD"]), Route("/favicon.ico", icon)]
+    port = free_port()
+    runner = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), port=port, log_level="error"))
+    thread = threading.Thread(target=runner.run, daemon=True)
+    thread.start()
+    while not runner.started:
+        time.sleep(0.05)
+    yield f"http://127.0.0.1:{port}{path}/"
+    runner.should_exit = True
+    thread.join(10)
+
+
 class Visitor:
     """Somebody with a browser of their own, who notes what a page should not do."""
 
@@ -64,6 +105,9 @@ class Visitor:
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
         self.page.on("dialog", lambda dialog: (self.faults.append(f"dialog {dialog.message}"), dialog.dismiss()))
         self.page.on("request", lambda request: self._noted(request.url, address))
+        self.page.on(
+            "response", lambda answer: answer.status >= 400 and self.faults.append(f"{answer.status} {answer.url}")
+        )
         self.page.goto(address)
         self.input = self.page.locator("#message textarea")
         expect(self.input).to_be_editable(timeout=15_000)
@@ -89,4 +133,4 @@ class Visitor:
 
     def close(self) -> None:
         self.context.close()
-        assert self.faults == []
+        assert not self.faults, self.faults

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("gradio", reason="pip install -r requirements-dev.txt")
 playwright = pytest.importorskip("playwright.sync_api", reason="pip install -r requirements-dev.txt")
-from browsing import ARGUMENTS, CHROMIUM, Visitor, server  # noqa: E402
+from browsing import ARGUMENTS, CHROMIUM, Visitor, proxy, server  # noqa: E402
 from playwright.sync_api import Browser, expect  # noqa: E402
 
 pytestmark = [
@@ -321,6 +321,14 @@ def test_more_messages_than_may_wait_are_told(browser: Browser, npu_nano: Path, 
         for visitor in visitors[:2]:
             visitor.wait_for_reply("97, 98, 99")
             visitor.close()
+
+
+def test_behind_a_proxy_at_a_path_of_its_own(browser: Browser, nano: Path, tmp_path: Path) -> None:
+    with server(nano, tmp_path, "--root-path", "/chat") as address, proxy("/chat", address) as public:
+        visitor = Visitor(browser, public)
+        visitor.ask("What is 17 + 25?")
+        visitor.wait_for_reply("17 + 25 = 42")
+        visitor.close()
 
 
 def test_on_a_phone_nothing_overflows(browser: Browser, address: str) -> None:
