@@ -142,7 +142,7 @@ def bytes_per_token(directory: ModelDirectory, context: int) -> int:
     recipe = directory.manifest.recipe if directory.manifest else {}
     value = 2 if recipe.get("mode") in ("none", "fp16") else 1
     embedding: int = config["vocab_size"] * config["hidden_size"] * value
-    return footprint.weights_bytes(directory) - embedding + context * footprint.kv_token_bytes(directory)
+    return footprint.weights_bytes(directory) - embedding + context * footprint.kv_token_bytes(config)
 
 
 def read_bandwidth() -> float:

@@ -48,9 +48,7 @@ def run(args: argparse.Namespace) -> int:
     names = ("max_new_tokens", "temperature", "top_p", "top_k", "seed")
     sampling = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     tools = [name for name in args.tools.split(",") if name]
-    options = ChatArguments(
-        args.model, load_options(args), args.system, args.prompt, args.json, tools, sampling
-    )  # fmt: skip
+    options = ChatArguments(args.model, load_options(args), args.system, args.prompt, args.json, tools, sampling)
     if options.json and options.prompt is None:
         raise Glm4Error("--json needs --prompt", 'For example: glm4-intel chat MODEL --prompt "你好" --json')
     if options.prompt is not None and options.tools:

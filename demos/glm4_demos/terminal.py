@@ -91,6 +91,7 @@ class Terminal:
         except Glm4Error:
             self._conversation.cut(asked - 1)
             raise
+        _say(f"[{speed(self._conversation.turns[-1].figures or {})}]")
 
     def _show(self, event: agent.Event) -> None:
         if isinstance(event, agent.Wrote):
@@ -102,20 +103,6 @@ class Terminal:
             _say(f"→ {event.call.name} {shown_arguments(event.call.arguments)}")
         elif isinstance(event, agent.Observed):
             _say(f"← {event.content} ({event.seconds:.1f} s)")
-        else:
-            figures = self._conversation_figures(event)
-            _say(f"[{speed(figures)}]")
-
-    def _conversation_figures(self, finished: agent.Finished) -> dict[str, Any]:
-        reply = finished.reply
-        return {
-            "device": self._runtime.device,
-            "finish_reason": reply.finish_reason,
-            "left_out": reply.usage.left_out,
-            "completion_tokens": reply.usage.completion_tokens,
-            "time_to_first_token": reply.timing.time_to_first_token,
-            "tokens_per_second": reply.timing.tokens_per_second,
-        }
 
     def _switch(self, name: str) -> None:
         if name not in TOOLS:

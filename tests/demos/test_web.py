@@ -96,6 +96,19 @@ def test_a_reply_is_stopped_and_what_there_is_of_it_stays(patient: Visitor, how:
     patient.wait_for_reply("5 + 6 = 11", 2)
 
 
+def test_a_new_conversation_ends_the_reply_of_the_old_one(patient: Visitor) -> None:
+    patient.ask("Count from 1 to 200.")
+    expect(patient.page.locator("#chat .bot.message").last).to_contain_text("1, 2, 3", timeout=15_000)
+    patient.page.locator("#new").click()
+    expect(patient.page.locator("#chat .message")).to_have_count(0)
+    patient.page.wait_for_timeout(1500)
+    expect(patient.page.locator("#chat .message")).to_have_count(0)
+    patient.ask("What is 5 + 6?")
+    patient.wait_for_reply("5 + 6 = 11")
+    patient.page.locator("#conversations label").filter(has_text="Count").click()
+    expect(patient.page.locator("#chat .bot.message").last).to_contain_text("1, 2, 3")
+
+
 def test_a_reply_is_written_again(visitor: Visitor) -> None:
     visitor.ask("What is 5 + 6?")
     visitor.wait_for_reply("5 + 6 = 11")

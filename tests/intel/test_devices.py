@@ -45,7 +45,7 @@ def test_auto_takes_the_npu_for_a_model_that_was_made_for_it(npu_nano: Path) -> 
 def test_memory_grows_with_the_context(nano: Path) -> None:
     model = artifact.read(nano)
     token = 2 * 8 * 2 * 64 * 2  # keys and values, layers, KV heads, values a head, bytes
-    assert footprint.kv_token_bytes(model) == token
+    assert footprint.kv_token_bytes(model.config) == token
     assert footprint.memory_needed(model, 1000) - footprint.memory_needed(model, 0) == 1000 * token
     room = footprint.memory_needed(model, 500)
     assert footprint.longest_context(model, room) == 500

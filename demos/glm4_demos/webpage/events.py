@@ -117,8 +117,8 @@ class Events:
         language: str,
         request: gr.Request,
         *sampling: Any,
-    ) -> Iterator[tuple[Conversation, list[Shown]]]:
-        """The reply as it is written, tool calls and all."""
+    ) -> Iterator[list[Shown]]:
+        """The reply as it is written, tool calls and all; it joins the conversation in its place."""
         code, key = LANGUAGES[language], str(request.session_hash)
         cancel = self._running[key] = threading.Event()
         given = dict(zip(self.SAMPLING, sampling, strict=True))
@@ -127,8 +127,7 @@ class Events:
         try:
             chosen = [TOOLS[name] for name in tools]
             with closing(conversation.reply(self._models.runtime, chosen, cancel, **options)) as events:
-                for picture in _pictures(events, before, code):
-                    yield conversation, picture
+                yield from _pictures(events, before, code)
         except Glm4Error as error:
             gr.Warning(f"{word('failed', code)}: {error}. {error.hint}", duration=None)
         finally:
@@ -181,7 +180,7 @@ class Events:
         """The conversation is emptied; its place in the list stays."""
         conversation.cut(0)
         _save(conversation, owner, LANGUAGES[language])
-        return self._view(conversation, owner, LANGUAGES[language])
+        return [*self._view(conversation, owner, LANGUAGES[language]), _ready()]
 
     def example(self, picked: gr.SelectData) -> dict[str, Any]:
         """An example goes to the input."""
@@ -191,12 +190,12 @@ class Events:
 
     def begun(self, owner: str, language: str) -> list[Any]:
         """A new conversation."""
-        return self._view(Conversation(), owner, LANGUAGES[language])
+        return [*self._view(Conversation(), owner, LANGUAGES[language]), _ready()]
 
     def chosen(self, id: str, owner: str, language: str) -> list[Any]:
         """An earlier conversation is opened."""
         conversation = Store(owner).open(id) or Conversation()
-        return [*self._view(conversation, owner, LANGUAGES[language]), conversation.system]
+        return [*self._view(conversation, owner, LANGUAGES[language]), _ready(), conversation.system]
 
     def renamed(self, title: str, conversation: Conversation, owner: str, language: str) -> list[Any]:
         conversation.title = (title or "").strip() or conversation.title

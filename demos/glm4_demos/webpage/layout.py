@@ -5,6 +5,7 @@ from typing import Any
 
 import gradio as gr
 
+from ..tools import TOOLS
 from .events import Events
 from .models import Models
 from .words import EXAMPLES, LANGUAGES, word
@@ -113,8 +114,6 @@ def _settings(c: dict[str, Any], models: Models, language: str) -> None:
         c["repetition_penalty"] = gr.Slider(0.8, 2, step=0.05, label=say("repetition_penalty"))
         c["seed"] = gr.Number(None, precision=0, minimum=0, label=say("seed"), elem_id="seed")
     c["reset"] = gr.Button(say("reset"), size="sm", elem_id="reset")
-    from ..tools import TOOLS
-
     c["tools"] = gr.CheckboxGroup(list(TOOLS), label=say("tools"), elem_id="tools")
     with gr.Row():
         c["language"] = gr.Radio(list(LANGUAGES), value=list(LANGUAGES)[language == "zh"], label=say("language"),
@@ -136,26 +135,30 @@ def _wire(blocks: gr.Blocks, c: dict[str, Any], events: Events, at_once: int) ->
     quick: dict[str, Any] = {"show_progress": "hidden", "queue": False}
     told: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None}  # what may have to say what is wrong
     answering = {"fn": events.answer, "inputs": [talk, owner, c["tools"], language, *sampling],
-                 "outputs": [talk, c["chat"]], **busy}  # fmt: skip
+                 "outputs": c["chat"], **busy}  # fmt: skip
     ready: dict[str, Any] = {"fn": events.answered, "inputs": [talk, owner, language],
                              "outputs": [*view, c["message"]], **quick}  # fmt: skip
     opened = [c["browser"], owner, *view, *sampling, c["models"], c["device"], c["status"], c["message"], c["system"]]
     blocks.load(events.opened, [c["browser"], language], opened, **quick)
     blocks.unload(events.left)
-    c["message"].submit(
+    asked = c["message"].submit(
         events.asked, [c["message"], talk, owner, c["system"], language], [*view, c["message"]], **told
-    ).success(**answering).then(**ready)
+    )
+    retried = c["chat"].retry(events.retried, [talk, language], view, **quick)
+    edited = c["chat"].edit(events.edited, [talk, language], view, **quick)
+    replies = [each.success(**answering) for each in (asked, retried, edited)]
+    for reply in replies:
+        reply.then(**ready)
     c["message"].stop(events.stopped, None, None, show_progress="hidden", queue=False)
-    c["chat"].retry(events.retried, [talk, language], view, **quick).success(**answering).then(**ready)
     c["chat"].undo(events.undone, [talk, owner, language], [*view, c["message"]], **told)
-    c["chat"].edit(events.edited, [talk, language], view, **quick).success(**answering).then(**ready)
-    c["chat"].clear(events.cleared, [talk, owner, language], view, **told)
     c["chat"].example_select(events.example, None, c["message"], **quick)
-    c["new"].click(events.begun, [owner, language], view, **quick)
-    c["conversations"].input(events.chosen, [c["conversations"], owner, language], [*view, c["system"]],
-                             **quick)  # fmt: skip
+    # what leaves the conversation ends the reply that is being written to it
+    c["chat"].clear(events.cleared, [talk, owner, language], [*view, c["message"]], cancels=replies, **told)
+    c["new"].click(events.begun, [owner, language], [*view, c["message"]], cancels=replies, **quick)
+    c["delete"].click(events.deleted, [talk, owner, language], [*view, c["message"]], cancels=replies, **quick)
+    c["conversations"].input(events.chosen, [c["conversations"], owner, language], [*view, c["message"], c["system"]],
+                             cancels=replies, **quick)  # fmt: skip
     c["rename"].click(events.renamed, [c["title"], talk, owner, language], view, **told)
-    c["delete"].click(events.deleted, [talk, owner, language], view, **quick)
     for name in ("as_json", "as_markdown"):
         saved = [c["file_name"], c["file_text"]]
         handler = events.saved_json if name == "as_json" else events.saved_markdown

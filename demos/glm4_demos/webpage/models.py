@@ -16,6 +16,7 @@ class Models:
         self._folder, self._options = folder, options
         self._lock = threading.Lock()
         self._runtime: Runtime | None = None
+        self._backend = ""
         self.directory = folder
         self.device = options.device
 
@@ -28,7 +29,8 @@ class Models:
 
     @property
     def backend(self) -> str:
-        return self._options.backend or artifact.read(self.directory).backend
+        """The name of the backend that runs the model."""
+        return self._backend
 
     @property
     def trims(self) -> bool:
@@ -49,6 +51,7 @@ class Models:
             raise Glm4Error("Another model is being loaded", "Try again when that is done.")
         try:
             self._runtime = load_as(directory, replace(self._options, device=device), progress)
+            self._backend = self._options.backend or artifact.read(directory).backend
             self.directory, self.device = directory, device
         finally:
             self._lock.release()

@@ -7,6 +7,7 @@ from typing import Any
 
 import openvino_genai
 
+from ...devices import footprint
 from ...generation import GenerationParams
 from ...structured import Guide
 from ..base import EngineOptions
@@ -89,8 +90,6 @@ def _kv_blocks(directory: Path, device: str, options: EngineOptions) -> int:
     Left at 0, the cache would grow without bound.
     """
     config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
-    head: int = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
-    token_bytes = 2 * config["num_hidden_layers"] * config["num_key_value_heads"] * head * 2
     context = options.context or config["max_position_embeddings"]
-    tokens: int = max(context, min(8 * context, _CACHE_BYTES // token_bytes))
+    tokens: int = max(context, min(8 * context, _CACHE_BYTES // footprint.kv_token_bytes(config)))
     return -(-tokens // _BLOCK_TOKENS.get(device, 16)) + 1
