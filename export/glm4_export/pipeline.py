@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glm4_intel.artifact import Manifest, read_json, record, write_manifest
-from glm4_intel.devices import properties
+from glm4_intel.devices import portable_properties
 from glm4_intel.errors import Glm4Error
 from glm4_quantize.recipes import RECIPES, Recipe
 
@@ -169,7 +169,7 @@ class _Export:
             shutil.copyfile(license, self.directory / "LICENSE")
         if self.options.model_server:
             device = self.recipe.targets[0]
-            write_model_server_files(self.directory, "glm-4", device, properties(device))
+            write_model_server_files(self.directory, "glm-4", device, portable_properties(device))
         write_card(self.directory, self.checkpoint, manifest)
 
     def _manifest(self, prompt: "Prompt", verification: dict[str, Any]) -> Manifest:

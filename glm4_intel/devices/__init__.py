@@ -3,10 +3,10 @@
 from . import footprint
 from .choice import Choice, choose, room_on
 from .discovery import Device, discover, require
-from .profiles import PROFILES, check_properties, parse_properties, properties
+from .profiles import PROFILES, check_properties, parse_properties, portable_properties, properties
 from .refusals import device_error
 
 __all__ = [
     "PROFILES", "Choice", "Device", "check_properties", "choose", "device_error", "discover", "footprint",
-    "parse_properties", "properties", "require", "room_on",
+    "parse_properties", "portable_properties", "properties", "require", "room_on",
 ]  # fmt: skip

@@ -140,6 +140,11 @@ def properties(device: str, profile: str = "chat") -> dict[str, Any]:
     return {setting.key: setting.value for setting in settings(device, profile)}
 
 
+def portable_properties(device: str, profile: str = "chat") -> dict[str, Any]:
+    """The table's properties alone: none that are about this machine, such as its folders and its limits."""
+    return {row.key: row.value for row in _TABLE[device.partition(".")[0], profile] if row.key != "CACHE_DIR"}
+
+
 def parse_properties(given: Iterable[str]) -> dict[str, str]:
     """The command line's KEY=VALUE. Raises Glm4Error for one without its sign."""
     pairs = {}

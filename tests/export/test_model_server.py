@@ -79,7 +79,11 @@ def test_the_graph_is_what_mediapipe_parses(served: Path) -> None:
     options = classes["mediapipe.LLMCalculatorOptions"]()
     assert node.node_options[0].Unpack(options)
     assert options.device == "CPU" and (served / options.models_path / "openvino_model.xml").is_file()
-    assert json.loads(options.plugin_config) == {"KV_CACHE_PRECISION": "f16"}
+    assert json.loads(options.plugin_config) == {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": "128",
+        "KV_CACHE_PRECISION": "f16",
+    }
 
 
 def test_the_servers_config_names_the_graph(served: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from glm4_intel import Glm4Error, artifact, cores, devices, memory
-from glm4_intel.devices import Device, choose, discover, footprint, parse_properties, properties
+from glm4_intel.devices import Device, choose, discover, footprint, parse_properties, portable_properties, properties
 from glm4_intel.devices.drivers import lacks
 from glm4_intel.devices.processor import processor
 from glm4_intel.devices.profiles import PROFILES, known_properties, settings
@@ -187,6 +187,7 @@ def test_the_processor_time_that_a_container_grants(
     if quota and cores.scheduled_cores() > 1:
         assert cores.usable_cores() == 1
         assert properties("CPU")["INFERENCE_NUM_THREADS"] == "1"
+        assert "INFERENCE_NUM_THREADS" not in portable_properties("CPU")
 
 
 def test_doctor_judges_model_directories(nano: Path, tmp_path: Path) -> None:
