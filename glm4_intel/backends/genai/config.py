@@ -8,6 +8,7 @@ from typing import Any
 import openvino_genai
 
 from ...devices import footprint
+from ...errors import Glm4Error
 from ...generation import GenerationParams
 from ...structured import Guide
 from ..base import EngineOptions
@@ -45,6 +46,11 @@ def generation_config(params: GenerationParams, options: EngineOptions) -> Any:
     if options.prompt_lookup:
         config.num_assistant_tokens, config.max_ngram_size = _GUESSED, _PHRASE
     if options.draft:
+        if params.guide and config.do_sample:  # the engine loses count of such a reply's tokens, one time in 25
+            raise Glm4Error(
+                "A reply that is drawn can't be both guided and guessed by a draft model",
+                "Give temperature 0, or load the model without a draft.",
+            )
         config.num_assistant_tokens = _DRAFTED
     return config
 
