@@ -78,7 +78,6 @@ class Loader:
 
     def __init__(self, directory: ModelDirectory, options: LoadOptions, progress: Progress) -> None:
         self._directory, self._options, self._progress = directory, options, progress
-        self._backend = options.backend or directory.backend
 
     def load(self) -> Runtime:
         """See `load`."""
@@ -116,7 +115,7 @@ class Loader:
         check_properties(name, options.properties)
         properties = properties_for(name, options.profile) | dict(options.properties)
         context = self._context(choice.device, str(properties.get("KV_CACHE_PRECISION", "f16")))
-        factory = backend_factory(self._backend)
+        factory = backend_factory(options.backend or self._directory.backend)
         bounded = context if context < self._directory.context_length else options.engine.context
         self._progress(f"compiling for {name}", None)
         engine = replace(self._engine_options(name), context=bounded)
@@ -127,7 +126,7 @@ class Loader:
         """What was asked for, and for the rest what the profile has."""
         engine = self._options.engine
         batch, lookup = engine.batch, engine.prompt_lookup
-        if device.startswith("NPU") or self._backend == "optimum":
+        if device.startswith("NPU") or self._options.backend == "optimum":
             return replace(engine, batch=bool(batch), prompt_lookup=bool(lookup))
         if batch is None:
             batch = self._options.profile == "throughput" and not engine.draft and not lookup

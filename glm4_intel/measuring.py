@@ -74,8 +74,8 @@ class Contestant:
     """A model directory loaded in one way, with the figures of its runs so far."""
 
     def __init__(self, name: str, path: Path, options: LoadOptions) -> None:
-        self.name, self.directory = name, artifact.read(path)
         before, started = own_memory(), time.perf_counter()
+        self.name, self.directory = name, artifact.read(path)
         self.runtime = load_as(path, replace(options, warmup=False))
         self._load = time.perf_counter() - started
         self._cold = self._reply(8, 2)[0]

@@ -34,7 +34,6 @@ class Runtime:
         device: str,
         device_reason: str = "",
         history: HistoryPolicy = "refuse",
-        backend_name: str = "",
     ) -> None:
         self.prompt = prompt
         self.backend = backend
@@ -45,7 +44,6 @@ class Runtime:
         self.device_reason = device_reason
         """Why AUTO took this device; empty where it was asked for."""
         self.history = history
-        self.backend_name = backend_name
 
     def stream(
         self,

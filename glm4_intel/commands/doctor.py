@@ -60,21 +60,21 @@ def examine(directories: list[Path]) -> dict[str, Any]:
 def judge(path: Path, devices: "list[Device]") -> dict[str, Any]:
     """Whether a model directory can run here, on what, and with how long a context."""
     from .. import artifact
-    from ..devices import choose, footprint, room_on
+    from ..devices import choose, footprint
+    from ..memory import available_memory
 
     try:
         directory = artifact.read(path)
         choice = choose(directory, devices)
     except Glm4Error as error:
         return {"directory": str(path), "runs": False, "problem": str(error), "hint": error.hint}
-    room = room_on(choice.device)
-    context = footprint.longest_context(directory, room)
+    context = footprint.longest_context(directory, available_memory())
     enough = min(footprint.USEFUL_CONTEXT, directory.context_length)
     needed = footprint.memory_needed(directory, enough)
     verdict: dict[str, Any] = {"directory": str(path), "runs": context >= enough}
     verdict |= {"weights": footprint.weights_bytes(directory), "longest_context": context}
     if context < enough:
-        problem = f"{enough:,} tokens of context need {needed / 1e9:.1f} GB, {room / 1e9:.1f} are free"
+        problem = f"{enough:,} tokens of context need {needed / 1e9:.1f} GB, {available_memory() / 1e9:.1f} are free"
         return verdict | {"problem": problem, "hint": "Close other programs, or export with a smaller recipe."}
     return verdict | {"device": choice.device.name, "reason": choice.reason}
 

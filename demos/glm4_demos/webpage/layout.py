@@ -1,6 +1,5 @@
 """The page: its components, and which event does what."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +51,7 @@ def theme() -> gr.themes.Base:
 
 def page(models: Models, language: str, at_once: int) -> gr.Blocks:
     """The page over the shared models; `at_once` replies are written at the same time, others wait."""
-    say = partial(word, language=language)
+    say = lambda name: word(name, language)  # noqa: E731
     with gr.Blocks(title="glm4-intel", analytics_enabled=False, fill_height=True) as blocks:
         c: dict[str, Any] = {
             "browser": gr.BrowserState("", storage_key="glm4-browser", secret="glm4-intel"),
@@ -104,7 +103,7 @@ def page(models: Models, language: str, at_once: int) -> gr.Blocks:
 
 
 def _settings(c: dict[str, Any], models: Models, language: str) -> None:
-    say = partial(word, language=language)
+    say = lambda name: word(name, language)  # noqa: E731
     c["system"] = gr.Textbox(label=say("system"), lines=2, elem_id="system")
     with gr.Row():
         c["temperature"] = gr.Slider(0, 2, step=0.05, label=say("temperature"), elem_id="temperature")

@@ -4,7 +4,7 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
-from glm4_intel import Glm4Error, Runtime
+from glm4_intel import Glm4Error, Runtime, artifact
 from glm4_intel.artifact import MANIFEST
 from glm4_intel.loading import LoadOptions, Progress, load_as
 
@@ -16,6 +16,7 @@ class Models:
         self._folder, self._options = folder, options
         self._lock = threading.Lock()
         self._runtime: Runtime | None = None
+        self._backend = ""
         self.directory = folder
         self.device = options.device
 
@@ -29,7 +30,7 @@ class Models:
     @property
     def backend(self) -> str:
         """The name of the backend that runs the model."""
-        return self.runtime.backend_name
+        return self._backend
 
     @property
     def trims(self) -> bool:
@@ -50,6 +51,7 @@ class Models:
             raise Glm4Error("Another model is being loaded", "Try again when that is done.")
         try:
             self._runtime = load_as(directory, replace(self._options, device=device), progress)
+            self._backend = self._options.backend or artifact.read(directory).backend
             self.directory, self.device = directory, device
         finally:
             self._lock.release()
