@@ -30,6 +30,7 @@ class Terminal:
         import pty
 
         self._leader, follower = pty.openpty()
+        os.set_blocking(self._leader, False)
         self.screen = pyte.HistoryScreen(80, 24, history=5000)
         self._stream = pyte.ByteStream(self.screen)
         self.resize(80, 24)
@@ -49,7 +50,14 @@ class Terminal:
             os.killpg(self.process.pid, signal.SIGWINCH)
 
     def type(self, keys: str) -> None:
-        os.write(self._leader, keys.encode())
+        """Reads what the program shows meanwhile: with both of a terminal's buffers full, each side waits forever."""
+        left = keys.encode()
+        while left:
+            readable, writable, _ = select.select([self._leader], [self._leader], [])
+            if readable:
+                self.read(0)
+            if writable:
+                left = left[os.write(self._leader, left) :]
 
     def shown(self) -> str:
         """Everything that the terminal has shown, what has scrolled away included."""
