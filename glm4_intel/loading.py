@@ -4,10 +4,11 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from . import artifact
+from . import artifact, huge_pages
 from .artifact import ModelDirectory
 from .backends import Backend, EngineOptions, backend_factory
 from .devices import Choice, Device, check_properties, choose, discover, footprint, require, room_on
@@ -40,6 +41,8 @@ class LoadOptions:
     warmup: bool = True
     force: bool = False
     """Load even where memory seems too small."""
+    huge_pages: bool = True
+    """Move the repacked weights into Linux's huge pages after warming up."""
 
 
 def load(
@@ -53,17 +56,19 @@ def load(
     history: HistoryPolicy = "refuse",
     warmup: bool = True,
     force: bool = False,
+    huge_pages: bool = True,
     progress: Progress | None = None,
 ) -> Runtime:
     """A runtime for a model directory on a device: CPU, GPU, GPU.1, NPU, or AUTO for the best there is.
 
     `profile` chooses the device's properties (`devices.PROFILES`); `properties` are OpenVINO's own, over those.
     `history` says what happens to a conversation that outgrows its context: "refuse" or "trim". `warmup` computes two
-    tokens, in which the engine repacks the weights, so that the first message is answered at full speed.
+    tokens, in which the engine repacks the weights, so that the first message is answered at full speed; after it, on
+    Linux and a CPU, `huge_pages` moves them into pages of 2 MiB, which makes decoding faster.
     Raises Glm4Error if the directory, the device, the memory or the engine refuses.
     """
     options = LoadOptions(
-        device, backend, profile, dict(properties or {}), engine or EngineOptions(), history, warmup, force
+        device, backend, profile, dict(properties or {}), engine or EngineOptions(), history, warmup, force, huge_pages
     )
     return load_as(path, options, progress)
 
@@ -81,13 +86,15 @@ class Loader:
 
     def load(self) -> Runtime:
         """See `load`."""
-        choice = self._choice()
+        choice, before = self._choice(), huge_pages.private_regions()
         prompt = Prompt.from_directory(self._directory.path)
         backend, choice, context = self._compiled(choice)
         defaults = GenerationParams.from_generation_config(self._directory.generation)
         runtime = Runtime(prompt, backend, defaults, context, choice.device.name, choice.reason, self._options.history)
         if self._options.warmup:
             warm_up(runtime, footprint.weights_bytes(self._directory), self._progress)
+            if self._options.huge_pages and choice.device.kind == "CPU":
+                huge_pages.collapse_since(before, partial(self._progress, "moving the weights into huge pages"))
         return runtime
 
     def _choice(self) -> Choice:

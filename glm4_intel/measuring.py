@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from . import artifact
+from . import artifact, huge_pages
 from .artifact import ModelDirectory
 from .cores import usable_cores
 from .devices import footprint
@@ -74,11 +74,13 @@ class Contestant:
     """A model directory loaded in one way, with the figures of its runs so far."""
 
     def __init__(self, name: str, path: Path, options: LoadOptions) -> None:
-        before, started = own_memory(), time.perf_counter()
         self.name, self.directory = name, artifact.read(path)
+        regions, before, started = huge_pages.private_regions(), own_memory(), time.perf_counter()
         self.runtime = load_as(path, replace(options, warmup=False))
         self._load = time.perf_counter() - started
-        self._cold = self._reply(8, 2)[0]
+        self._cold = self.reply(8, 2)[0]
+        if options.huge_pages and self.runtime.device == "CPU":
+            huge_pages.collapse_since(regions)
         self._memory = own_memory() - before
         self._runs: dict[int, list[tuple[float, float, float]]] = {}
 
@@ -86,7 +88,7 @@ class Contestant:
         """One run: `plan.concurrency` replies at once."""
         before, started = own_memory(), time.perf_counter()
         with ThreadPoolExecutor(plan.concurrency) as pool:
-            replies = list(pool.map(lambda _: self._reply(prompt_tokens, plan.new_tokens), range(plan.concurrency)))
+            replies = list(pool.map(lambda _: self.reply(prompt_tokens, plan.new_tokens), range(plan.concurrency)))
         seconds = time.perf_counter() - started
         first, each = (statistics.median(values) for values in zip(*replies, strict=True))
         alone = plan.concurrency == 1
@@ -104,7 +106,7 @@ class Contestant:
             measured.append(Measured(tokens, first, each, rate, share))
         return Result(self.name, self.runtime.device, self._load, self._cold, self._memory, tuple(measured))
 
-    def _reply(self, prompt_tokens: int, new_tokens: int) -> tuple[float, float]:
+    def reply(self, prompt_tokens: int, new_tokens: int) -> tuple[float, float]:
         """Seconds to the first token and for each further one, after a prompt that no cache knows."""
         ids = fresh_ids(self.runtime, prompt_tokens)
         *_, last = self.runtime.stream_ids(

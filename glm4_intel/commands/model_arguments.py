@@ -32,6 +32,8 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--blob", metavar="FILE", type=Path, help="NPU: keep the compiled model here, or take it")
     group.add_argument("--no-warmup", dest="warmup", action="store_false",
                        help="leave the repacking of the weights to the first message")  # fmt: skip
+    group.add_argument("--no-huge-pages", dest="huge_pages", action="store_false",
+                       help="leave the weights in the pages that the engine took (Linux, CPU)")  # fmt: skip
     group.add_argument("--force", action="store_true", help="load even where memory seems too small")
 
 
@@ -50,9 +52,8 @@ def load_options(args: argparse.Namespace) -> "LoadOptions":
         blob=args.blob,
     )
     properties = parse_properties(args.property)
-    return LoadOptions(
-        args.device, args.backend, args.profile, properties, engine, args.history, args.warmup, args.force
-    )
+    return LoadOptions(args.device, args.backend, args.profile, properties, engine, args.history, args.warmup,
+                       args.force, args.huge_pages)  # fmt: skip
 
 
 def load_shown(directory: Path, options: "LoadOptions") -> "Runtime":
