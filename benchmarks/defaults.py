@@ -88,6 +88,7 @@ def _compare(contestants: dict[str, Bare | Contestant], length: int, new_tokens:
     for index in range(runs + 1):
         for name, contestant in contestants.items():
             reply = contestant.reply(length, new_tokens)
+            print(f"{length} {name}: {reply[0]:.3f} s, {reply[1]:.4f} s", file=sys.stderr, flush=True)
             if index:
                 times[name].append(reply)
     print(f"\nprompt of {length} tokens: TTFT, time a token, and both to those of {_BARE}, run by run")

@@ -20,6 +20,9 @@ from .prompt import Prompt
 from .runtime import HistoryPolicy, Runtime
 from .tools import ReplyStream
 
+_LONG_PREFILL = 4096
+"""Prompt tokens that long-prompt computes in one step."""
+
 log = logging.getLogger(__name__)
 
 Progress = Callable[[str, float | None], None]
@@ -139,7 +142,8 @@ class Loader:
             batch = self._options.profile == "throughput" and not engine.draft and not lookup
         if lookup is None:
             lookup = self._options.profile == "long-prompt" and not engine.draft and not batch
-        return replace(engine, batch=batch, prompt_lookup=lookup)
+        prefill = engine.prefill or (_LONG_PREFILL if self._options.profile == "long-prompt" and not batch else None)
+        return replace(engine, batch=batch, prompt_lookup=lookup, prefill=prefill)
 
     def _require_fit(self, device: str) -> None:
         """Whether the directory was made for such a device."""

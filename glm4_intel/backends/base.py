@@ -31,6 +31,11 @@ class EngineOptions:
 
     None leaves it to the profile: throughput does.
     """
+    prefill: int | None = None
+    """Prompt tokens computed in one step: fewer steps are faster, and a reply can be cancelled between two of them.
+
+    None leaves it to the profile: long-prompt takes four times as many as chat.
+    """
     blob: Path | None = None
     """NPU: take the compiled model from this file, or, if there is none, compile it and keep it there."""
 
@@ -41,6 +46,8 @@ class EngineOptions:
             raise Glm4Error(
                 f"kv_eviction is {self.kv_eviction}", "It must be a multiple of 32, and 256 or more tokens."
             )
+        if self.prefill is not None and self.prefill < 32:
+            raise Glm4Error(f"prefill is {self.prefill}", "It must be 32 or more tokens.")
         if self.draft and self.prompt_lookup:
             raise Glm4Error("A draft model and prompt lookup can't be used together", "Choose either of them.")
         if self.batch and (self.draft or self.prompt_lookup):

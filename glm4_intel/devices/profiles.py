@@ -41,6 +41,11 @@ _KV_F16 = Setting(
 _KV_U8 = Setting(
     "KV_CACHE_PRECISION", "u8", "128 thousand tokens of the 9B take 2.7 GB, half of what they take in f16."
 )
+_UNPINNED = Setting(
+    "ENABLE_CPU_PINNING", "NO",
+    "Beside 16 busy threads on 16 cores, threads that may move to another core took 0.64 of the time a token; alone "
+    "the same.",
+)  # fmt: skip
 _KERNELS = "Compiled kernels are kept, so that the next start takes seconds."
 _BUFFERS = (
     "The 9B's largest matrix takes 0.6 GB, below every device's limit for one buffer: larger ones would cost speed for "
@@ -58,6 +63,7 @@ _TABLE: dict[tuple[str, str], tuple[Setting, ...]] = {  # (kind of device, profi
         Setting("DYNAMIC_QUANTIZATION_GROUP_SIZE", "128",
                 "Activations become int8 in the weights' own groups, for VNNI's integer products; 0 takes 99 ms."),
         _KV_F16,
+        _UNPINNED,
     ),
     ("CPU", "long-prompt"): (
         Setting("INFERENCE_PRECISION_HINT", "f32",

@@ -29,7 +29,8 @@ _RUNNING = openvino_genai.GenerationStatus.RUNNING
 
 def create(directory: Path, device: str, properties: Mapping[str, Any], options: EngineOptions) -> "BatchedBackend":
     """Compile the model on the device. Raises Glm4Error if the device refuses it."""
-    options.require_none_but("Writing several replies at once", "context", "batch", "sparse_attention", "kv_eviction")
+    options.require_none_but("Writing several replies at once", "context", "batch", "sparse_attention", "kv_eviction",
+                             "prefill")  # fmt: skip
     return BatchedBackend(paged_pipeline(directory, device, properties, options), options)
 
 

@@ -18,7 +18,7 @@ _BLOCK_TOKENS = {"CPU": 32}
 _CACHE_BYTES = 2 << 30
 """A cache of conversations' prefixes beyond one whole context takes at most this much."""
 _PREFILL_TOKENS = {False: 1024, True: 256}
-"""Prompt tokens computed in one step, by whether others wait for theirs: full speed, and small enough to cancel in."""
+"""Prompt tokens computed in one step, by whether other replies wait for theirs, unless the options say."""
 _REPLIES_AT_ONCE = 16
 _GUESSED, _PHRASE, _DRAFTED = 5, 3, 4
 """Tokens guessed from the prompt after a match of up to so many, and tokens that a draft model writes ahead."""
@@ -59,7 +59,7 @@ def scheduler_config(directory: Path, device: str, options: EngineOptions) -> An
     """How the engine keeps and shares its KV cache."""
     scheduler = openvino_genai.SchedulerConfig()
     scheduler.enable_prefix_caching = True
-    scheduler.max_num_batched_tokens = _PREFILL_TOKENS[bool(options.batch)]
+    scheduler.max_num_batched_tokens = options.prefill or _PREFILL_TOKENS[bool(options.batch)]
     scheduler.max_num_seqs = _REPLIES_AT_ONCE
     scheduler.num_kv_blocks = _kv_blocks(directory, device, options)
     if options.sparse_attention:

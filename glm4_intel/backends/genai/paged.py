@@ -19,7 +19,7 @@ from .turns import Streamer, TurnTaking
 def create(directory: Path, device: str, properties: Mapping[str, Any], options: EngineOptions) -> TurnTaking:
     """Compile the model on the device. Raises Glm4Error if the device refuses it."""
     options.require_none_but("The paged-attention pipeline", "context", "prompt_lookup", "draft", "sparse_attention",
-                             "kv_eviction")  # fmt: skip
+                             "kv_eviction", "prefill")  # fmt: skip
     pipeline = paged_pipeline(directory, device, properties, options)
 
     def generate(ids: Sequence[int], params: GenerationParams, streamer: Streamer) -> None:
