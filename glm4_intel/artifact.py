@@ -140,6 +140,11 @@ def read_json(path: Path) -> dict[str, Any]:
     return data
 
 
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """A JSON object to a file, as people read it."""
+    path.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
 def _read_manifest(directory: Path) -> Manifest | None:
     path = directory / MANIFEST
     if not path.is_file():

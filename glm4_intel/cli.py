@@ -11,6 +11,7 @@ from .errors import Glm4Error
 
 COMMANDS: dict[str, tuple[str, str]] = {  # name: (module, help)
     "export": ("glm4_export.command", "checkpoint to OpenVINO model directory, compressed and checked"),
+    "quantize": ("glm4_export.weight_only_command", "checkpoint to ITREX's weight-only form; quantize/README.md"),
     "chat": ("glm4_demos.chat", "talk to a model in the terminal, or get one reply with --prompt"),
     "web": ("glm4_demos.web", "a chat page on this machine; without MODEL, with the nano model"),
     "demo": ("glm4_demos.demo", "export the embedded nano model and ask it three questions; offline"),

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .artifact import Manifest, read_json
 from .devices import device_error, properties
 from .errors import Glm4Error
 
@@ -48,33 +49,52 @@ class Fingerprint:
         )
 
 
-def take(directory: Path) -> Fingerprint:
-    """The fingerprint of a model directory's IR, on the CPU without any rounding beyond the weights'.
+def take(directory: Path, manifest: Manifest | None = None) -> Fingerprint:
+    """The fingerprint of a model directory, on the CPU without any rounding beyond the weights'.
 
-    Raises Glm4Error if the engine refuses the IR or it computes no finite number.
+    Raises Glm4Error if the engine refuses the model or it computes no finite number.
     """
+    found = _of_itrex(directory, manifest) if manifest and manifest.backend == "itrex" else _of_ir(directory)
+    if not np.isfinite(found.logits).all():
+        raise Glm4Error(f"{directory} computes NaN or infinity", "Make it again, from a checkpoint that is whole.")
+    return found
+
+
+def _of_ir(directory: Path) -> Fingerprint:
     import openvino
 
     core = openvino.Core()
     try:
         shortened, layers = _shortened(core.read_model(directory / "openvino_model.xml"))
         compiled = core.compile_model(shortened, "CPU", properties("CPU", "accurate"))
-        vocabulary = compiled.output("logits").partial_shape[-1].get_length()
-        ids = [(1 + 7919 * index) % vocabulary for index in range(TOKENS)]  # spread over the vocabulary
+        ids = _ids(compiled.output("logits").partial_shape[-1].get_length())
         logits = next_logits(compiled.create_infer_request(), ids)[-1]
     except RuntimeError as error:
         raise device_error("CPU", error) from error
-    if not np.isfinite(logits).all():
-        raise Glm4Error(f"{directory} computes NaN or infinity", "Export it again, from a checkpoint that is whole.")
-    places = np.linspace(0, vocabulary - 1, _PLACES).astype(int).tolist()
-    return Fingerprint(
-        layers,
-        ids,
-        places,
-        [round(float(logits[place]), 5) for place in places],
-        int(logits.argmax()),
-        openvino.__version__,
-    )
+    return _of_logits(logits, ids, layers, openvino.__version__)
+
+
+def _of_itrex(directory: Path, manifest: Manifest) -> Fingerprint:
+    """Of all the layers: nothing is repacked first."""
+    from .backends import backend_factory
+
+    backend_factory("itrex")  # says which environment is wanted where it is another
+    from .backends import itrex
+
+    config = read_json(directory / "config.json")
+    model = itrex.model_over(itrex.read_tensors(directory), config, manifest.recipe)
+    ids = _ids(config["vocab_size"])
+    return _of_logits(itrex.compute(model, ids).numpy(), ids, config["num_hidden_layers"], itrex.engine())
+
+
+def _ids(vocabulary: int) -> list[int]:
+    return [(1 + 7919 * index) % vocabulary for index in range(TOKENS)]  # spread over the vocabulary
+
+
+def _of_logits(logits: np.ndarray, ids: list[int], layers: int, engine: str) -> Fingerprint:
+    places = np.linspace(0, len(logits) - 1, _PLACES).astype(int).tolist()
+    chosen = [round(float(logits[place]), 5) for place in places]
+    return Fingerprint(layers, ids, places, chosen, int(logits.argmax()), engine)
 
 
 def require_loads(directory: Path) -> None:

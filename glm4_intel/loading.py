@@ -10,8 +10,18 @@ from typing import Any
 
 from . import artifact, huge_pages
 from .artifact import ModelDirectory
-from .backends import Backend, EngineOptions, backend_factory
-from .devices import Choice, Device, check_properties, choose, discover, footprint, require, room_on
+from .backends import Backend, BackendFactory, EngineOptions, backend_factory
+from .devices import (
+    Choice,
+    Device,
+    check_properties,
+    choose,
+    discover,
+    footprint,
+    processor_device,
+    require,
+    room_on,
+)
 from .devices import properties as properties_for
 from .errors import Glm4Error
 from .generation import GenerationParams
@@ -89,9 +99,10 @@ class Loader:
 
     def load(self) -> Runtime:
         """See `load`."""
+        factory = backend_factory(self._backend)
         choice, before = self._choice(), huge_pages.private_regions()
         prompt = Prompt.from_directory(self._directory.path)
-        backend, choice, context = self._compiled(choice)
+        backend, choice, context = self._compiled(choice, factory)
         defaults = GenerationParams.from_generation_config(self._directory.generation)
         runtime = Runtime(prompt, backend, defaults, context, choice.device.name, choice.reason, self._options.history)
         if self._options.warmup:
@@ -103,29 +114,30 @@ class Loader:
     def _choice(self) -> Choice:
         """The device, with AUTO's reason; the reason is empty where the device was asked for by name."""
         options = self._options
+        if "itrex" in (self._backend, self._directory.backend):
+            self._require_itrex_alone()
+            return Choice(processor_device(), "")
         if options.device.upper() == "AUTO":
             return choose(self._directory, discover())
         if options.device.upper() == "NPU" and "NPUW_DEVICES" in options.properties:  # another device computes for it
             return Choice(replace(require(str(options.properties["NPUW_DEVICES"])), name="NPU"), "")
         return Choice(require(options.device), "")
 
-    def _compiled(self, choice: Choice) -> tuple[Backend, Choice, int]:
+    def _compiled(self, choice: Choice, factory: BackendFactory) -> tuple[Backend, Choice, int]:
         """The backend, the device that took the model, and its context; AUTO falls back to the CPU."""
         try:
-            return self._on(choice)
+            return self._on(choice, factory)
         except Glm4Error as error:
             if not choice.reason or choice.device.kind == "CPU":
                 raise
             log.warning("%s; the CPU takes its place", error)
-            return self._on(Choice(require("CPU"), f"{choice.device.name} failed"))
+            return self._on(Choice(require("CPU"), f"{choice.device.name} failed"), factory)
 
-    def _on(self, choice: Choice) -> tuple[Backend, Choice, int]:
+    def _on(self, choice: Choice, factory: BackendFactory) -> tuple[Backend, Choice, int]:
         options, name = self._options, choice.device.name
         self._require_fit(name)
-        check_properties(name, options.properties)
-        properties = properties_for(name, options.profile) | dict(options.properties)
+        properties = self._properties(name)
         context = self._context(choice.device, str(properties.get("KV_CACHE_PRECISION", "f16")))
-        factory = backend_factory(options.backend or self._directory.backend)
         bounded = context if context < self._directory.context_length else options.engine.context
         self._progress(f"compiling for {name}", None)
         engine = replace(self._engine_options(name), context=bounded)
@@ -136,7 +148,7 @@ class Loader:
         """What was asked for, and for the rest what the profile has."""
         engine = self._options.engine
         batch, lookup = engine.batch, engine.prompt_lookup
-        if device.startswith("NPU") or self._options.backend == "optimum":
+        if device.startswith("NPU") or self._backend != "openvino_genai":
             return replace(engine, batch=bool(batch), prompt_lookup=bool(lookup))
         if batch is None:
             batch = self._options.profile == "throughput" and not engine.draft and not lookup
@@ -144,6 +156,29 @@ class Loader:
             lookup = self._options.profile == "long-prompt" and not engine.draft and not batch
         prefill = engine.prefill or (_LONG_PREFILL if self._options.profile == "long-prompt" and not batch else None)
         return replace(engine, batch=batch, prompt_lookup=lookup, prefill=prefill)
+
+    @property
+    def _backend(self) -> str:
+        return self._options.backend or self._directory.backend
+
+    def _require_itrex_alone(self) -> None:
+        """ITREX has neither devices nor properties nor profiles, and its weights are its own."""
+        options, made_for = self._options, self._directory.backend
+        if self._backend != made_for:
+            hint = "Leave --backend out." if made_for == "itrex" else "Make one: glm4-intel quantize SOURCE OUT"
+            raise Glm4Error(f"{self._directory.path} is a model directory for the backend {made_for}", hint)
+        for name, given, none in (("device", options.device.upper(), ("AUTO", "CPU")),
+                                  ("profile", options.profile, ("chat",)),
+                                  ("property", next(iter(options.properties), ""), ("",))):  # fmt: skip
+            if given not in none:
+                raise Glm4Error(f"The backend itrex has no {name} {given}", "It runs on the CPU, in one way: leave it.")
+
+    def _properties(self, device: str) -> dict[str, Any]:
+        """The profile's and those asked for."""
+        if self._backend == "itrex":
+            return {}
+        check_properties(device, self._options.properties)
+        return properties_for(device, self._options.profile) | dict(self._options.properties)
 
     def _require_fit(self, device: str) -> None:
         """Whether the directory was made for such a device."""

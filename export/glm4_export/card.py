@@ -11,6 +11,17 @@ _LICENSES = {  # of the weights, by what a repository's name ends with: (the hub
     "": ("other", "the glm-4 licence (https://huggingface.co/THUDM/glm-4-9b-chat/blob/main/LICENSE)"),
 }
 
+_ENGINES = {  # by backend: (library, form of the weights, tags, how to run it)
+    "openvino_genai": (
+        "openvino", "OpenVINO IR", "openvino, nncf",
+        "    pip install glm4-intel\n    glm4-intel chat DIR\n\nor with `openvino_genai.LLMPipeline(DIR, \"CPU\")`.",
+    ),
+    "itrex": (
+        "transformers", "weights packed for ITREX's QBits kernels and this processor", "itrex",
+        "    glm4-intel chat DIR\n\nin the environment that glm4-intel's quantize/README.md describes.",
+    ),
+}  # fmt: skip
+
 
 def write_card(directory: Path, checkpoint: Checkpoint, manifest: Manifest) -> None:
     """Write README.md: what it is, how it was made and is run, and whose licence holds."""
@@ -22,25 +33,25 @@ def write_card(directory: Path, checkpoint: Checkpoint, manifest: Manifest) -> N
     measured = "".join(f"- {key}: {_shown(value)}\n" for key, value in (manifest.verification or {}).items())
     versions = ", ".join(f"{package} {version}" for package, version in manifest.libraries.items())
     base = f"base_model: {name}\n" if "/" in name else ""
+    library, form, tags, running = _ENGINES[manifest.backend]
     (directory / "README.md").write_text(
         f"""---
-library_name: openvino
+library_name: {library}
 pipeline_tag: text-generation
 {base}license: {word}
-tags: [openvino, nncf, glm, {recipe["mode"]}]
+tags: [{tags}, glm, {recipe["mode"]}]
 ---
 
-# {name.rpartition("/")[2]} for OpenVINO, {recipe["mode"]}
+# {name.rpartition("/")[2]}, {recipe["mode"]}
 
-{manifest.architecture} as OpenVINO IR, {size / 1e9:.2f} GB, made by
+{manifest.architecture} as {form}, {size / 1e9:.2f} GB, made by
 glm4-intel from `{checkpoint.source}`{f" at `{checkpoint.revision}`" if checkpoint.revision else ""}. It {kind}.
 
 ## How to run it
 
-    pip install glm4-intel
-    glm4-intel chat DIR
+{running}
 
-or with `openvino_genai.LLMPipeline(DIR, "CPU")`. Made for: {", ".join(manifest.targets)}.
+Made for: {", ".join(manifest.targets)}.
 
 ## How it was made
 

@@ -6,14 +6,13 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any, get_args
 
 from glm4_intel.errors import Glm4Error
 from glm4_quantize.recipes import METHODS, RECIPES, Backup, Mode, Recipe, Sensitivity, recipe_named
 
 from .pipeline import ExportOptions
-from .progress import TerminalProgress
+from .progress import TerminalProgress, terminated
 
 
 class _ListRecipes(argparse.Action):
@@ -65,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         force=args.force,
     )
     recipe = _recipe(args)
-    signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGTERM, terminated)
     from .pipeline import export
 
     progress = TerminalProgress()
@@ -90,8 +89,3 @@ def _recipe(args: argparse.Namespace) -> Recipe:
             return recipe.with_overrides(calibrated=True)
         raise Glm4Error(f"The recipe {recipe.name} uses no calibration data", "Leave --calibration out, or add --awq.")
     return recipe
-
-
-def _terminated(signum: int, frame: FrameType | None) -> None:
-    """SIGTERM ends like Ctrl-C, with a status of its own: nothing half done is left."""
-    raise KeyboardInterrupt(128 + signum)

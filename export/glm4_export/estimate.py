@@ -41,7 +41,12 @@ def estimate(checkpoint: Checkpoint, recipe: Recipe) -> Estimate:
 
 def require_room(checkpoint: Checkpoint, recipe: Recipe, out: Path) -> None:
     """Refuse an export that this disk or this memory can't hold, with the numbers."""
-    needed, hint = estimate(checkpoint, recipe), "--force tries all the same."
+    require_room_for(estimate(checkpoint, recipe), out)
+
+
+def require_room_for(needed: Estimate, out: Path) -> None:
+    """Refuse what this disk or this memory can't hold, with the numbers."""
+    hint = "--force tries all the same."
     folder = next(parent for parent in out.absolute().parents if parent.exists())
     free = shutil.disk_usage(folder).free
     if free < needed.output:
@@ -69,7 +74,7 @@ def _compressed(checkpoint: Checkpoint, recipe: Recipe) -> int:
         return checkpoint.weight_bytes
     config = checkpoint.config
     embedding = config["vocab_size"] * config["hidden_size"]
-    layers = config["num_hidden_layers"] * _layer_weights(config)
+    layers = config["num_hidden_layers"] * layer_weights(config)
     primary, backup = _bits(recipe.mode, recipe.group_size), _bits(recipe.backup, PER_ROW)
     head = primary if recipe.lm_head == "mode" else backup
     if not recipe.is_int4:
@@ -86,7 +91,8 @@ def _bits(mode: str, group: int) -> float:
     return bits + (16 + (bits if mode.endswith("asym") else 0)) / group
 
 
-def _layer_weights(config: dict[str, Any]) -> int:
+def layer_weights(config: dict[str, Any]) -> int:
+    """The weights of a decoder layer."""
     width, heads, head = config["hidden_size"], config["num_attention_heads"], config["head_dim"]
     attention = width * head * (2 * heads + 2 * config["num_key_value_heads"])
     return int(attention + 3 * width * config["intermediate_size"])

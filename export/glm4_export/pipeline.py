@@ -3,8 +3,7 @@
 import logging
 import shutil
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from glm4_intel.errors import Glm4Error
 from glm4_quantize.recipes import RECIPES, Recipe
 
 from .estimate import require_room
-from .progress import Progress
+from .progress import Progress, interruptibly
 from .source import Checkpoint, resolve
 from .staging import finish, growing
 
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from .fidelity import Reference
 
 _LIBRARIES = ("openvino", "openvino-tokenizers", "nncf", "optimum-intel", "torch", "transformers")
-_LOOK_UP = 0.2
-"""Seconds between two looks at the clock, and at Ctrl-C, while a library works."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ def export(
         require_room(checkpoint, recipe, out)
     with growing(out) as directory:
         work = _Export(checkpoint, recipe, options, directory, progress)
-        _interruptibly(work.run, progress)
+        interruptibly(work.run, progress)
     return out
 
 
@@ -188,28 +185,6 @@ class _Export:
             verification=verification,
             chats=prompt.chats,
         )
-
-
-def _interruptibly(work: Callable[[], None], progress: Progress) -> None:
-    """Do the work in a thread, so that Ctrl-C is heard in the middle of a library's long call.
-
-    The thread of an interrupted export ends with the process, or with its next call of Python's.
-    """
-    failed: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            work()
-        except BaseException as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(_LOOK_UP)
-        progress.tick()
-    if failed:
-        raise failed[0]
 
 
 @contextmanager

@@ -1,8 +1,14 @@
-"""What an export tells of itself while it works."""
+"""What an export tells of itself while it works, and how it is interrupted."""
 
 import os
 import sys
+import threading
 import time
+from collections.abc import Callable
+from types import FrameType
+
+_LOOK_UP = 0.2
+"""Seconds between two looks at the clock, and at Ctrl-C, while a library works."""
 
 
 class Progress:
@@ -68,3 +74,30 @@ class TerminalProgress(Progress):
     def _write(text: str) -> None:
         sys.stderr.write(text)
         sys.stderr.flush()
+
+
+def interruptibly(work: Callable[[], None], progress: Progress) -> None:
+    """Do the work in a thread, so that Ctrl-C is heard in the middle of a library's long call.
+
+    The thread of an interrupted export ends with the process, or with its next call of Python's.
+    """
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(_LOOK_UP)
+        progress.tick()
+    if failed:
+        raise failed[0]
+
+
+def terminated(signum: int, frame: FrameType | None) -> None:
+    """SIGTERM ends like Ctrl-C, with a status of its own: nothing half done is left."""
+    raise KeyboardInterrupt(128 + signum)

@@ -2,12 +2,11 @@
 
 import base64
 import binascii
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
-from glm4_intel.artifact import read_json
+from glm4_intel.artifact import read_json, write_json
 from glm4_intel.errors import Glm4Error
 from glm4_intel.prompt import Prompt, byte_of_character, read_template
 
@@ -34,8 +33,8 @@ def write_texts(checkpoint: Checkpoint, directory: Path) -> Prompt:
         _convert(checkpoint.path, directory)
     else:
         shutil.copyfile(checkpoint.path / "tokenizer.json", directory / "tokenizer.json")
-        _write_json(directory / "tokenizer_config.json", _without_template(checkpoint.path))
-    _write_json(directory / "config.json", checkpoint.config)
+        write_json(directory / "tokenizer_config.json", _without_template(checkpoint.path))
+    write_json(directory / "config.json", checkpoint.config)
     if (checkpoint.path / "generation_config.json").is_file():
         shutil.copyfile(checkpoint.path / "generation_config.json", directory / "generation_config.json")
     template = None if _is_base(checkpoint) else read_template(checkpoint.path)
@@ -102,7 +101,7 @@ def _convert(checkpoint: Path, directory: Path) -> None:
             )
     tokenizer.save(str(directory / "tokenizer.json"), pretty=False)
     kept = ("clean_up_tokenization_spaces", "eos_token", "pad_token", "model_max_length", "padding_side")
-    _write_json(
+    write_json(
         directory / "tokenizer_config.json",
         {key: settings[key] for key in kept if key in settings}
         | {"tokenizer_class": "PreTrainedTokenizerFast", "additional_special_tokens": list(special.values())},
@@ -130,7 +129,3 @@ def _merges(ranks: dict[bytes, int]) -> list[tuple[bytes, bytes]]:
             if left is not None and right is not None:
                 pairs.append((rank, left, right, token[:cut], token[cut:]))
     return [(left, right) for *_, left, right in sorted(pairs)]
-
-
-def _write_json(path: Path, data: dict[str, Any]) -> None:
-    path.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

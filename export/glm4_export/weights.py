@@ -2,11 +2,13 @@
 
 import bisect
 import errno
+import inspect
 import mmap
 import os
 import pickle
 import threading
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,17 +16,13 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, PreTrainedModel
-from transformers.models.glm import GlmForCausalLM
-from transformers.models.glm4 import Glm4ForCausalLM
 
 from glm4_intel.errors import Glm4Error
 
 from .source import Checkpoint, tensor_offsets
 
-_ARCHITECTURES: dict[str, type[PreTrainedModel]] = {
-    "GlmForCausalLM": GlmForCausalLM,
-    "Glm4ForCausalLM": Glm4ForCausalLM,
-}
+_ARCHITECTURES = {"GlmForCausalLM": "glm", "Glm4ForCausalLM": "glm4"}
+"""The module of transformers that each is in."""
 _AGAIN = "Is config.json this checkpoint's own? Fetch both again."
 _PAGE, _SMALL = 4096, 256 << 10
 
@@ -47,7 +45,7 @@ def load(checkpoint: Checkpoint) -> tuple[PreTrainedModel, "WeightFiles"]:
     config = checkpoint.config
     try:
         with torch.device("meta"):
-            model = _ARCHITECTURES[checkpoint.layout.architecture](AutoConfig.for_model(**config))
+            model = _architecture(checkpoint.layout.architecture)(AutoConfig.for_model(**config))
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise Glm4Error(f"{checkpoint.path / 'config.json'} describes no model: {reason}", _AGAIN) from error
@@ -60,9 +58,22 @@ def load(checkpoint: Checkpoint) -> tuple[PreTrainedModel, "WeightFiles"]:
     )
     if config_ties(config):
         model.tie_weights()
-    rotary = model.model.rotary_emb
-    model.model.rotary_emb = type(rotary)(config=model.config)  # its table is computed, not loaded
+    model.model.rotary_emb = _rotary(model)  # its table is computed, not loaded
     return model.eval(), WeightFiles(places)
+
+
+def _architecture(name: str) -> type[PreTrainedModel]:
+    found: type[PreTrainedModel] = getattr(import_module(f"transformers.models.{_ARCHITECTURES[name]}"), name)
+    return found
+
+
+def _rotary(model: PreTrainedModel) -> torch.nn.Module:
+    made, config = type(model.model.rotary_emb), model.config
+    if "config" in inspect.signature(made).parameters:
+        rotary: torch.nn.Module = made(config=config)
+    else:  # transformers 4.46, which ITREX wants: half of each head rotates
+        rotary = made(config.head_dim // 2, config.max_position_embeddings, config.rope_theta)
+    return rotary
 
 
 def config_ties(config: dict[str, Any]) -> bool:

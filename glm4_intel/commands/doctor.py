@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import Glm4Error
 
 if TYPE_CHECKING:
+    from ..artifact import ModelDirectory
     from ..devices import Device
 
 
@@ -60,33 +61,46 @@ def examine(directories: list[Path]) -> dict[str, Any]:
 def judge(path: Path, devices: "list[Device]") -> dict[str, Any]:
     """Whether a model directory can run here, on what, and with how long a context."""
     from .. import artifact
-    from ..devices import choose, footprint
-    from ..memory import available_memory
+    from ..devices import choose, footprint, room_on
 
     try:
         directory = artifact.read(path)
+        if directory.backend == "itrex":
+            _require_itrex(directory)
         choice = choose(directory, devices)
     except Glm4Error as error:
         return {"directory": str(path), "runs": False, "problem": str(error), "hint": error.hint}
-    context = footprint.longest_context(directory, available_memory())
+    room = room_on(choice.device)
+    context = footprint.longest_context(directory, room)
     enough = min(footprint.USEFUL_CONTEXT, directory.context_length)
     needed = footprint.memory_needed(directory, enough)
     verdict: dict[str, Any] = {"directory": str(path), "runs": context >= enough}
     verdict |= {"weights": footprint.weights_bytes(directory), "longest_context": context}
     if context < enough:
-        problem = f"{enough:,} tokens of context need {needed / 1e9:.1f} GB, {available_memory() / 1e9:.1f} are free"
+        problem = f"{enough:,} tokens of context need {needed / 1e9:.1f} GB, {room / 1e9:.1f} are free"
         return verdict | {"problem": problem, "hint": "Close other programs, or export with a smaller recipe."}
     return verdict | {"device": choice.device.name, "reason": choice.reason}
 
 
+def _require_itrex(directory: "ModelDirectory") -> None:
+    """Raises Glm4Error in the wrong environment, and where the weights were packed for other processors."""
+    from ..backends import backend_factory
+
+    backend_factory("itrex")
+    from ..backends.itrex import require_packed_for_this
+
+    require_packed_for_this(directory.manifest.recipe if directory.manifest else {})
+
+
 def _devices() -> "tuple[list[Device], dict[str, str] | None]":
     """The devices, and what is wrong with OpenVINO itself if it can't tell them."""
-    try:
-        from ..devices import discover
+    from ..devices import discover
 
+    try:
         devices = discover()
-    except ImportError as error:
-        return [], {"device": "all", "problem": f"OpenVINO is not there: {error}", "remedy": "pip install openvino"}
+    except Glm4Error as error:
+        remedy = "pip install glm4-intel; without it, ITREX's directories alone can run"
+        return [], {"device": "all", "problem": str(error), "remedy": remedy}
     if not any(device.kind == "CPU" for device in devices):
         remedy = "pip install --force-reinstall openvino"
         return devices, {"device": "CPU", "problem": "OpenVINO's CPU plugin does not load", "remedy": remedy}
@@ -125,7 +139,11 @@ def _profiles_as_text(found: dict[str, Any]) -> str:
 
 
 def _as_text(report: dict[str, Any]) -> str:
-    lines = [f"OpenVINO {report['openvino']}", *_processor_lines(report["processor"]), _memory_line(report["memory"])]
+    lines = [
+        f"OpenVINO {report['openvino'] or 'is not installed'}",
+        *_processor_lines(report["processor"]),
+        _memory_line(report["memory"]),
+    ]
     for device in report["devices"]:
         memory = f", {device['memory'] / 1e9:.0f} GB" if device["memory"] else ""
         driver = f", driver {device['driver']}" if device["driver"] else ""

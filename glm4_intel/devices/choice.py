@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ..artifact import ModelDirectory
 from ..errors import Glm4Error
 from ..memory import available_memory
-from .discovery import Device
+from .discovery import Device, processor_device
 from .footprint import USEFUL_CONTEXT, memory_needed
 
 _ENOUGH_UNITS = 64
@@ -26,6 +26,8 @@ def choose(directory: ModelDirectory, devices: Sequence[Device]) -> Choice:
 
     Raises Glm4Error if there is no device at all.
     """
+    if directory.backend == "itrex":
+        return Choice(processor_device(), "what ITREX computes on")
     recipe = directory.manifest.recipe.get("name", "") if directory.manifest else ""
     targets = directory.manifest.targets if directory.manifest else ["CPU", "GPU"]
     needed = memory_needed(directory, min(USEFUL_CONTEXT, directory.context_length))

@@ -5,6 +5,7 @@ from typing import Any
 
 from ..errors import Glm4Error
 from ..memory import total_memory
+from .processor import processor
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,21 @@ class Device:
 
 
 def discover() -> list[Device]:
-    """The devices that OpenVINO can use on this machine; a driver that fails leaves its device out."""
-    import openvino
+    """The devices that OpenVINO can use on this machine; a driver that fails leaves its device out.
 
+    Raises Glm4Error if there is no OpenVINO.
+    """
+    try:
+        import openvino
+    except ImportError as error:
+        raise Glm4Error(f"OpenVINO is not there: {error}", "Run: pip install glm4-intel") from error
     core = openvino.Core()
     return [device for name in core.available_devices if (device := _described(core, name))]
+
+
+def processor_device() -> Device:
+    """The CPU as this machine describes it, for backends without OpenVINO."""
+    return Device("CPU", processor().name, memory=total_memory())
 
 
 def require(name: str) -> Device:

@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from forms import change_config, change_tensors, shard
 
 from conftest import ask
+from forms import change_config, change_tensors, shard
 from glm4_demos.nano import CHECKPOINT
 from glm4_export import source
 from glm4_export.pipeline import ExportOptions, export

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from forms import as_chatglm, as_pytorch, change_config, change_tensors, random_checkpoint, read_config, shard
 
 from conftest import ask
+from forms import as_chatglm, as_pytorch, change_config, change_tensors, random_checkpoint, read_config, shard
 from glm4_demos.nano import CHECKPOINT
 from glm4_export.layouts import ROPE_THETA
 from glm4_export.pipeline import ExportOptions, export

@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
-from forms import as_chatglm, random_checkpoint
 from test_layouts import greedy_ids_agree
 
 from conftest import ask
+from forms import as_chatglm, random_checkpoint
 from glm4_export.pipeline import export
 from glm4_export.source import resolve
 from glm4_export.tokenizer import write_texts

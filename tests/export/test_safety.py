@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
-from forms import random_checkpoint
 
+from forms import random_checkpoint
 from glm4_demos.nano import CHECKPOINT
 from glm4_export import estimate, staging
 from glm4_export.pipeline import ExportOptions, export

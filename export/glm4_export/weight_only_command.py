@@ -1,0 +1,45 @@
+"""`glm4-intel quantize SOURCE OUT`."""
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+
+from glm4_quantize.itrex.schemes import COMPUTES, METHODS, SCALES, WEIGHTS, Scheme
+
+from .progress import TerminalProgress, terminated
+from .weight_only import QuantizeOptions
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    methods = "; ".join(f"{name} {about}" for name, about in METHODS.items())
+    parser.description = f"{parser.description} Methods: {methods}."
+    parser.add_argument("source", metavar="SOURCE", help="a checkpoint's folder, a hub id (OWNER/NAME), or nano")
+    parser.add_argument("out", metavar="OUT", type=Path, help="the model directory to make")
+    parser.add_argument("--method", default="rtn", metavar="NAME", help=f"{', '.join(METHODS)} (default rtn)")
+    parser.add_argument("--weights", default="int4_clip", metavar="TYPE",
+                        help=f"{', '.join(WEIGHTS)} (default int4_clip)")  # fmt: skip
+    parser.add_argument("--group-size", type=int, default=128, metavar="N",
+                        help="inputs that share a scale (default 128); -1 for a whole row")  # fmt: skip
+    parser.add_argument("--asymmetric", action="store_true", help="a zero point for each group")
+    parser.add_argument("--scales", default="fp32", metavar="TYPE", help=f"{', '.join(SCALES)} (default fp32)")
+    parser.add_argument("--compute", default="fp32", metavar="TYPE", help=f"{', '.join(COMPUTES)} (default fp32)")
+    parser.add_argument("--calibration", type=Path, metavar="FILE", help="text, or JSONL of messages, for data methods")
+    parser.add_argument("--revision", help="the hub repository's branch, tag or commit")
+    parser.add_argument("--rope-theta", type=float, metavar="X", help="where the config's own is in doubt")
+    parser.add_argument("--force", action="store_true", help="replace OUT; try where disk or memory look too small")
+
+
+def run(args: argparse.Namespace) -> int:
+    scheme = Scheme(args.method, args.weights, args.group_size, not args.asymmetric, args.scales, args.compute)
+    options = QuantizeOptions(args.revision, args.rope_theta, args.calibration, args.force)
+    signal.signal(signal.SIGTERM, terminated)
+    from .weight_only import quantize
+
+    progress = TerminalProgress()
+    try:
+        quantize(args.source, args.out, scheme, options, progress)
+    finally:
+        progress.done()
+    print(f"{args.out} is ready. Talk to it: glm4-intel chat {args.out}", file=sys.stderr)
+    return 0
