@@ -20,7 +20,7 @@ from ...generation import GenerationParams
 from ..base import EngineOptions
 from .config import generation_config
 from .paged import paged_pipeline
-from .turns import Streamer, cache_is_full, failure
+from .turns import Streamer
 
 _GIVE_UP_LOCK = 0.0001
 """Seconds of sleep after a step, in which other threads take Python's lock."""
@@ -58,17 +58,7 @@ class BatchedBackend:
         """See Backend.stream."""
         request = _Request(ids, generation_config(params, self._options), Streamer(cancelled))
         self._hand_over(request)
-        taken = 0
-        try:
-            for id in request.streamer.taken():
-                taken += 1
-                yield id
-                if id in params.stop_ids or taken == params.max_new_tokens:
-                    return
-        finally:
-            request.streamer.unwanted = True
-        if not cancelled():
-            raise cache_is_full()
+        yield from request.streamer.reply(params)
 
     def _hand_over(self, request: _Request) -> None:
         with self._lock:
@@ -124,5 +114,5 @@ def _read(request: _Request) -> bool:
 
 
 def _end(request: _Request, error: Exception) -> None:
-    request.streamer.failure = failure(error)
+    request.streamer.failure = error
     request.streamer.finish()

@@ -41,17 +41,7 @@ class TurnTaking:
                 return
         streamer = Streamer(cancelled)
         threading.Thread(target=self._run, args=(ids, params, streamer)).start()
-        taken = 0
-        try:
-            for id in streamer.taken():
-                taken += 1
-                yield id
-                if id in params.stop_ids or taken == params.max_new_tokens:
-                    return
-        finally:
-            streamer.unwanted = True
-        if not cancelled():
-            raise cache_is_full()
+        yield from streamer.reply(params)
 
     def _run(self, ids: Sequence[int], params: GenerationParams, streamer: "Streamer") -> None:
         try:
@@ -90,7 +80,23 @@ class Streamer(openvino_genai.StreamerBase):  # type: ignore[misc]
             if finished:
                 break
         if self.failure:
-            raise failure(self.failure) from self.failure
+            raise _failure(self.failure) from self.failure
+
+    def reply(self, params: GenerationParams) -> Iterator[int]:
+        """`taken` up to the reply's own end. Raises Glm4Error if it ends before that without being cancelled."""
+        count = 0
+        try:
+            for id in self.taken():
+                count += 1
+                yield id
+                if id in params.stop_ids or count == params.max_new_tokens:
+                    return
+        finally:
+            self.unwanted = True
+        if not self._cancelled():
+            raise Glm4Error(
+                "The KV cache is full", "Shorten the conversation, or load the model with a longer --context."
+            )
 
     @property
     def over(self) -> bool:
@@ -115,12 +121,7 @@ class Streamer(openvino_genai.StreamerBase):  # type: ignore[misc]
         self._news.set()
 
 
-def cache_is_full() -> Glm4Error:
-    """For a reply that ended without a reason of its own."""
-    return Glm4Error("The KV cache is full", "Shorten the conversation, or load the model with a longer --context.")
-
-
-def failure(error: Exception) -> Glm4Error:
+def _failure(error: Exception) -> Glm4Error:
     """What went wrong in the engine, as one line."""
     if isinstance(error, Glm4Error):
         return error

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from glm4_intel.backends.itrex import PACKED
+from glm4_intel.errors import Glm4Error
 
 from .schemes import PER_ROW, WEIGHTS, Scheme
 
@@ -27,19 +28,21 @@ _LONGEST, _SHORTEST = 512, 32
 def packed_layers(model: Any, scheme: Scheme, samples: Sequence[Sequence[int]]) -> Iterator[Tensors]:
     """Each decoder layer's tensors by name, its linear weights packed; then the last norm, lm_head and embedding.
 
-    Round-to-nearest takes a layer at a time; what needs data runs the whole model, in f32.
+    Round-to-nearest takes a layer at a time; what needs data runs the whole model, in f32. Raises Glm4Error for NaN and
+    infinity, which would be packed without a word.
     """
     with _quiet():
-        if scheme.needs_data:
-            model = _calibrated(model, scheme, samples)
+        calibrated = _calibrated(model, scheme, samples).model.layers if scheme.needs_data else None
         for index, layer in enumerate(model.model.layers):
             prefix = f"model.layers.{index}."
-            packed = layer if scheme.needs_data else _rounded(layer, scheme)
+            _require_finite(layer, prefix)
+            packed = calibrated[index] if calibrated else _rounded(layer, scheme)
             yield {prefix + name: tensor for name, tensor in _tensors(packed, layer).items()}
-        head = model.lm_head
+        for name, module in (("lm_head", model.lm_head), ("model", model.model.embed_tokens)):
+            _require_finite(module, f"{name}.")
         yield {
             "model.norm.weight": model.model.norm.weight.detach(),
-            "lm_head" + PACKED: _packed(head.weight.detach().float(), head_scheme(scheme)),
+            "lm_head" + PACKED: _packed(model.lm_head.weight.detach().float(), head_scheme(scheme)),
             "model.embed_tokens.weight": model.model.embed_tokens.weight.detach(),
         }
 
@@ -47,6 +50,12 @@ def packed_layers(model: Any, scheme: Scheme, samples: Sequence[Sequence[int]]) 
 def head_scheme(scheme: Scheme) -> Scheme:
     """lm_head in eight bits, as the OpenVINO recipes have it; ITREX would leave it in f32, 2.5 GB of the 9B's."""
     return Scheme("rtn", "int8", scheme.group_size, True, scheme.scale_dtype, scheme.compute_dtype)
+
+
+def _require_finite(module: torch.nn.Module, prefix: str) -> None:
+    for name, tensor in module.named_parameters():
+        if not all(rows.isfinite().all() for rows in tensor.split(4096)):
+            raise Glm4Error(f"{prefix}{name} has NaN or infinity in it", "Fetch the checkpoint again.")
 
 
 def _rounded(layer: torch.nn.Module, scheme: Scheme) -> torch.nn.Module:
