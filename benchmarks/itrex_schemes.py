@@ -23,9 +23,9 @@ from glm4_quantize.itrex.schemes import Scheme
 _WINDOW = 256
 _SCHEMES = (
     Scheme("rtn", "int8", 32),
-    Scheme("rtn", "int8", 32, compute_dtype="int8"),
+    Scheme("rtn", "int8", 32, compute_dtype="fp32"),
     Scheme("rtn", "int4_clip", 32),
-    Scheme("rtn", "int4_clip", 32, compute_dtype="int8"),
+    Scheme("rtn", "int4_clip", 32, compute_dtype="fp32"),
     Scheme("rtn", "int4_clip", 32, scale_dtype="bf16"),
     Scheme("rtn", "int4_clip", 32, symmetric=False),
     Scheme("rtn", "int4_clip", 128),

@@ -119,7 +119,7 @@ def _write_tokenizer(glm: Path, out: Path) -> None:
 
 def random_checkpoint(texts: Path, out: Path, layout: str = "glm", **changes: Any) -> Path:
     """Two layers of random bf16 weights in an architecture, with the tokenizer and template of `texts`."""
-    from transformers import Glm4Config, Glm4ForCausalLM, GlmConfig, GlmForCausalLM
+    import transformers
 
     out.mkdir()
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
@@ -129,7 +129,8 @@ def random_checkpoint(texts: Path, out: Path, layout: str = "glm", **changes: An
     } | changes  # fmt: skip
     config |= {"model_type": layout, "architectures": [f"{layout.capitalize()}ForCausalLM"]}
     torch.manual_seed(0)
-    model = Glm4ForCausalLM(Glm4Config(**config)) if layout == "glm4" else GlmForCausalLM(GlmConfig(**config))
+    name = layout.capitalize()
+    model = getattr(transformers, f"{name}ForCausalLM")(getattr(transformers, f"{name}Config")(**config))
     model.to(torch.bfloat16).save_pretrained(out)
     (out / "config.json").write_text(json.dumps(config))
     (out / "generation_config.json").write_text(json.dumps({"eos_token_id": config["eos_token_id"]}))

@@ -23,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="inputs that share a scale (default 128); -1 for a whole row")  # fmt: skip
     parser.add_argument("--asymmetric", action="store_true", help="a zero point for each group")
     parser.add_argument("--scales", default="fp32", metavar="TYPE", help=f"{', '.join(SCALES)} (default fp32)")
-    parser.add_argument("--compute", default="fp32", metavar="TYPE", help=f"{', '.join(COMPUTES)} (default fp32)")
+    parser.add_argument("--compute", default="", metavar="TYPE",
+                        help=f"{', '.join(COMPUTES)} (default int8 for integers, fp32 for the rest)")  # fmt: skip
     parser.add_argument("--calibration", type=Path, metavar="FILE", help="text, or JSONL of messages, for data methods")
     parser.add_argument("--revision", help="the hub repository's branch, tag or commit")
     parser.add_argument("--rope-theta", type=float, metavar="X", help="where the config's own is in doubt")

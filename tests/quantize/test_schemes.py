@@ -23,6 +23,7 @@ NINE_B = {"hidden_size": 4096, "num_attention_heads": 32, "head_dim": 128, "inte
         ({"compute_dtype": "fp64"}, "no compute dtype fp64"),
         ({"group_size": 0}, "group of 0 is too small"),
         ({"weight_dtype": "nf4", "compute_dtype": "int8"}, "computes nf4 weights in int8"),
+        ({"group_size": -1, "compute_dtype": "int8"}, "fails to pack whole rows"),
         ({"weight_dtype": "fp4", "symmetric": False}, "no zero point"),
         ({"weight_dtype": "int8", "symmetric": False, "compute_dtype": "int8"}, "asymmetric int8 computed in int8"),
         ({"symmetric": False, "scale_dtype": "bf16"}, "asymmetric weights with bf16 scales"),
@@ -33,6 +34,20 @@ NINE_B = {"hidden_size": 4096, "num_attention_heads": 32, "head_dim": 128, "inte
 def test_schemes_that_there_are_not(scheme: dict, message: str) -> None:
     with pytest.raises(Glm4Error, match=message):
         Scheme(**scheme)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "compute"),
+    [
+        ({}, "int8"),
+        ({"weight_dtype": "int8"}, "int8"),
+        ({"weight_dtype": "int8", "symmetric": False}, "fp32"),
+        ({"weight_dtype": "nf4"}, "fp32"),
+        ({"group_size": -1}, "fp32"),
+    ],
+)
+def test_the_fastest_kernel_is_the_default(scheme: dict, compute: str) -> None:
+    assert Scheme(**scheme).compute_dtype == compute
 
 
 @pytest.mark.parametrize("size", [256, 24, 4096])

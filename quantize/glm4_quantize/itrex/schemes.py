@@ -36,11 +36,15 @@ class Scheme:
     """Inputs that share a scale; -1 for all of a row's."""
     symmetric: bool = True
     scale_dtype: str = "fp32"
-    compute_dtype: str = "fp32"
-    """What activations are rounded to before they are multiplied."""
+    compute_dtype: str = ""
+    """What activations are rounded to before they are multiplied; left out, the fastest that there is a kernel for."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weight_dtype", _SHORT.get(self.weight_dtype, self.weight_dtype))
+        if not self.compute_dtype:
+            asymmetric = self.weight_dtype == "int8" and not self.symmetric
+            slow = self.weight_dtype in _FLOATS or asymmetric or self.group_size == PER_ROW
+            object.__setattr__(self, "compute_dtype", "fp32" if slow else "int8")
         if self.weight_dtype == "int4_fullrange":
             raise Glm4Error("ITREX 1.4.2 has no CPU kernel for int4_fullrange", "Take int4_clip.")
         for name, known in (("method", METHODS), ("weight_dtype", WEIGHTS), ("scale_dtype", SCALES),
@@ -60,6 +64,8 @@ class Scheme:
         return (
             (weights in _FLOATS and compute == "int8",
              f"ITREX has no kernel that computes {weights} weights in int8", "Take the compute type fp32."),
+            (self.group_size == PER_ROW and compute == "int8",
+             "ITREX fails to pack whole rows for computing in int8", "Take groups of 128, or the compute type fp32."),
             (not self.symmetric and weights in _FLOATS, f"{weights} has no zero point", "Take it symmetric."),
             (not self.symmetric and weights == "int8" and compute == "int8",
              "ITREX has no kernel for asymmetric int8 computed in int8", "Take fp32, or symmetric weights."),
