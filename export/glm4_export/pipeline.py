@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, redirect_stdout
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glm4_intel.artifact import Manifest, read_json, record, write_manifest
+from glm4_intel.artifact import Manifest, record, write_manifest
 from glm4_intel.devices import portable_properties
 from glm4_intel.errors import Glm4Error
 from glm4_quantize.recipes import RECIPES, Recipe
 
 from .estimate import require_room
+from .manifest import manifest_of
 from .progress import Progress, interruptibly
 from .source import Checkpoint, resolve
 from .staging import finish, growing
@@ -98,7 +98,10 @@ class _Export:
             with ThreadPoolExecutor(1) as hashing:  # now, while the file is in memory
                 recorded = hashing.submit(record, weights)
                 verification = self._verify(reference)
-        manifest = self._manifest(prompt, verification)
+        recipe = self.recipe
+        manifest = manifest_of(
+            self.checkpoint, prompt, "openvino_genai", recipe.to_dict(), recipe.targets, _LIBRARIES, verification
+        )
         self._write_extras(manifest)
         self.progress.stage("writing the manifest")
         finish(self.directory)
@@ -168,23 +171,6 @@ class _Export:
             device = self.recipe.targets[0]
             write_model_server_files(self.directory, "glm-4", device, portable_properties(device))
         write_card(self.directory, self.checkpoint, manifest)
-
-    def _manifest(self, prompt: "Prompt", verification: dict[str, Any]) -> Manifest:
-        generation = self.checkpoint.path / "generation_config.json"
-        return Manifest(
-            backend="openvino_genai",
-            source=self.checkpoint.source,
-            revision=self.checkpoint.revision,
-            architecture=self.checkpoint.layout.architecture,
-            recipe=self.recipe.to_dict(),
-            targets=list(self.recipe.targets),
-            libraries={name: version(name) for name in _LIBRARIES},
-            stop_ids=list(prompt.stop_ids),
-            context_length=self.checkpoint.config["max_position_embeddings"],
-            generation=read_json(generation) if generation.is_file() else {},
-            verification=verification,
-            chats=prompt.chats,
-        )
 
 
 @contextmanager

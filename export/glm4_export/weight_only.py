@@ -1,18 +1,18 @@
 """A checkpoint to a model directory of ITREX's weights: `glm4-intel quantize`, from end to end."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib.metadata import version
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from glm4_intel.artifact import Manifest, read_json, write_json, write_manifest
+from glm4_intel.artifact import write_json, write_manifest
 from glm4_intel.errors import Glm4Error
 from glm4_quantize.itrex.schemes import Scheme
 
 from .card import write_card
 from .estimate import Estimate, layer_weights, require_room_for
+from .manifest import manifest_of
 from .progress import Progress, interruptibly
 from .source import Checkpoint, resolve
 from .staging import finish, growing
@@ -120,10 +120,10 @@ class _Quantization:
         head = head_scheme(self.scheme).to_dict()
         recipe = self.scheme.to_dict() | {"lm_head": head, "packed_for": instruction_sets()}
         self._write_index(written)
-        manifest = self._manifest(prompt, recipe, None)
+        manifest = manifest_of(self.checkpoint, prompt, "itrex", recipe, ["CPU"], _LIBRARIES)
         self.progress.stage("taking the fingerprint")
         taken = fingerprint.take(self.directory, manifest).to_dict()
-        manifest = self._manifest(prompt, recipe, {"fingerprint": taken})
+        manifest = replace(manifest, verification={"fingerprint": taken})
         write_card(self.directory, self.checkpoint, manifest)
         self.progress.stage("writing the manifest")
         finish(self.directory)
@@ -135,23 +135,6 @@ class _Quantization:
 
         size = sum(file.stat().st_size for file in self.directory.glob("*.safetensors"))
         write_json(self.directory / INDEX, {"metadata": {"total_size": size}, "weight_map": dict(written)})
-
-    def _manifest(self, prompt: Any, recipe: dict[str, Any], verification: dict[str, Any] | None) -> Manifest:
-        generation = self.checkpoint.path / "generation_config.json"
-        return Manifest(
-            backend="itrex",
-            source=self.checkpoint.source,
-            revision=self.checkpoint.revision,
-            architecture=self.checkpoint.layout.architecture,
-            recipe=recipe,
-            targets=["CPU"],
-            libraries={name: version(name) for name in _LIBRARIES},
-            stop_ids=list(prompt.stop_ids),
-            context_length=self.checkpoint.config["max_position_embeddings"],
-            generation=read_json(generation) if generation.is_file() else {},
-            verification=verification,
-            chats=prompt.chats,
-        )
 
 
 def _write(path: Path, tensors: Mapping[str, "Tensor"]) -> dict[str, str]:

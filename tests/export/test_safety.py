@@ -187,8 +187,7 @@ def test_the_estimate_of_the_9b_is_what_was_measured() -> None:
 
 def test_ctrl_c_is_heard_while_a_library_works() -> None:
     """The work runs in a thread, so that the main one can be interrupted."""
-    from glm4_export.pipeline import _interruptibly
-    from glm4_export.progress import Progress
+    from glm4_export.progress import Progress, interruptibly
 
     running, end = threading.Event(), threading.Event()
 
@@ -202,7 +201,7 @@ def test_ctrl_c_is_heard_while_a_library_works() -> None:
         end.wait(30)
 
     with pytest.raises(KeyboardInterrupt):
-        _interruptibly(work, Impatient())
+        interruptibly(work, Impatient())
     end.set()
 
 
