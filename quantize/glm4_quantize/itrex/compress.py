@@ -38,7 +38,7 @@ def packed_layers(model: Any, scheme: Scheme, samples: Sequence[Sequence[int]]) 
             _require_finite(layer, prefix)
             packed = calibrated[index] if calibrated else _rounded(layer, scheme)
             yield {prefix + name: tensor for name, tensor in _tensors(packed, layer).items()}
-        for name, module in (("lm_head", model.lm_head), ("model", model.model.embed_tokens)):
+        for name, module in (("lm_head", model.lm_head), ("model.embed_tokens", model.model.embed_tokens)):
             _require_finite(module, f"{name}.")
         yield {
             "model.norm.weight": model.model.norm.weight.detach(),
