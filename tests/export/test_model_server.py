@@ -83,6 +83,7 @@ def test_the_graph_is_what_mediapipe_parses(served: Path) -> None:
         "INFERENCE_PRECISION_HINT": "f32",
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": "128",
         "KV_CACHE_PRECISION": "f16",
+        "ENABLE_CPU_PINNING": "NO",
     }
 
 
