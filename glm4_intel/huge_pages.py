@@ -34,11 +34,19 @@ def private_regions() -> list[Region]:
 
 
 def without(regions: Iterable[Region], others: Iterable[Region]) -> list[Region]:
-    """What of the regions lies in none of the others."""
-    left = list(regions)
-    for start, end in others:
-        pieces = [piece for a, b in left for piece in ((a, min(b, start)), (max(a, end), b))]
-        left = [(a, b) for a, b in pieces if a < b]
+    """What of the regions lies in none of the others, in order; neither may overlap its own kind."""
+    taken, left, first = sorted(others), [], 0
+    for start, end in sorted(regions):
+        while first < len(taken) and taken[first][1] <= start:
+            first += 1
+        for index in range(first, len(taken)):
+            if taken[index][0] >= end:
+                break
+            if start < taken[index][0]:
+                left.append((start, taken[index][0]))
+            start = taken[index][1]
+        if start < end:
+            left.append((start, end))
     return left
 
 

@@ -53,6 +53,15 @@ def test_regions_without_others() -> None:
     assert huge_pages.without([(5, 6)], [(0, 10)]) == []
 
 
+@pytest.mark.timeout(10)
+def test_regions_by_the_ten_thousand() -> None:
+    """A process that has loaded several models has that many; comparing each with each took minutes."""
+    regions = [(start, start + 3) for start in range(0, 400_000, 4)]
+    assert huge_pages.without(regions, [(start, start + 1) for start, _ in regions]) == [
+        (start + 1, end) for start, end in regions
+    ]
+
+
 def test_nothing_happens_where_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huge_pages, "_SIZE_FILE", Path("/nowhere"))
     assert huge_pages.collapse([(0, 1 << 30)]) == 0
