@@ -1,8 +1,6 @@
 """`glm4-intel export SOURCE OUT`."""
 
 import argparse
-import signal
-import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +10,7 @@ from glm4_intel.errors import Glm4Error
 from glm4_quantize.recipes import METHODS, RECIPES, Backup, Mode, Recipe, Sensitivity, recipe_named
 
 from .pipeline import ExportOptions
-from .progress import TerminalProgress, terminated
+from .progress import making
 
 
 class _ListRecipes(argparse.Action):
@@ -64,19 +62,15 @@ def run(args: argparse.Namespace) -> int:
         force=args.force,
     )
     recipe = _recipe(args)
-    signal.signal(signal.SIGTERM, terminated)
-    from .pipeline import export
+    with making(args.out) as progress:
+        from .pipeline import export
 
-    progress = TerminalProgress()
-    try:
         export(args.source, args.out, recipe, options, progress)
-    finally:
-        progress.done()
-    if args.push_to_hub:
-        from .hub import push
+        if args.push_to_hub:
+            from .hub import push
 
-        push(args.out, args.push_to_hub)
-    print(f"{args.out} is ready. Talk to it: glm4-intel chat {args.out}", file=sys.stderr)
+            progress.stage(f"uploading to {args.push_to_hub}", shown=True)
+            push(args.out, args.push_to_hub)
     return 0
 
 

@@ -1,10 +1,13 @@
 """What an export tells of itself while it works, and how it is interrupted."""
 
 import os
+import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 _LOOK_UP = 0.2
@@ -98,6 +101,18 @@ def interruptibly(work: Callable[[], None], progress: Progress) -> None:
         raise failed[0]
 
 
-def terminated(signum: int, frame: FrameType | None) -> None:
-    """SIGTERM ends like Ctrl-C, with a status of its own: nothing half done is left."""
+@contextmanager
+def making(out: Path) -> Iterator[TerminalProgress]:
+    """The progress of a command that makes a model directory; SIGTERM ends it like Ctrl-C. At last it says what next."""
+    signal.signal(signal.SIGTERM, _terminated)
+    progress = TerminalProgress()
+    try:
+        yield progress
+    finally:
+        progress.done()
+    print(f"{out} is ready. Talk to it: glm4-intel chat {out}", file=sys.stderr)
+
+
+def _terminated(signum: int, frame: FrameType | None) -> None:
+    """With a status of its own; nothing half done is left."""
     raise KeyboardInterrupt(128 + signum)

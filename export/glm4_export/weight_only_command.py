@@ -1,13 +1,11 @@
 """`glm4-intel quantize SOURCE OUT`."""
 
 import argparse
-import signal
-import sys
 from pathlib import Path
 
 from glm4_quantize.itrex.schemes import COMPUTES, METHODS, SCALES, WEIGHTS, Scheme
 
-from .progress import TerminalProgress, terminated
+from .progress import making
 from .weight_only import QuantizeOptions
 
 
@@ -34,13 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     scheme = Scheme(args.method, args.weights, args.group_size, not args.asymmetric, args.scales, args.compute)
     options = QuantizeOptions(args.revision, args.rope_theta, args.calibration, args.force)
-    signal.signal(signal.SIGTERM, terminated)
-    from .weight_only import quantize
+    with making(args.out) as progress:
+        from .weight_only import quantize
 
-    progress = TerminalProgress()
-    try:
         quantize(args.source, args.out, scheme, options, progress)
-    finally:
-        progress.done()
-    print(f"{args.out} is ready. Talk to it: glm4-intel chat {args.out}", file=sys.stderr)
     return 0
