@@ -1,5 +1,6 @@
 """Conversations on disk: a folder for each person, a JSON file for each conversation."""
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -12,11 +13,14 @@ _NAME = re.compile(r"[0-9a-zA-Z_.-]{1,64}")
 
 
 class Store:
-    """One person's conversations. What is not a conversation's file is left alone."""
+    """One person's conversations. What is not a conversation's file is left alone.
+
+    A name that can't be a folder's, or would be too long for one, is taken by its hash, behind a sign no name has.
+    """
 
     def __init__(self, owner: str, folder: Path | None = None) -> None:
         base = folder or data_folder() / "conversations"
-        safe = owner if _NAME.fullmatch(owner) and owner.strip(".") else owner.encode().hex()[:64]
+        safe = owner if _NAME.fullmatch(owner) and owner.strip(".") else f"~{hashlib.sha256(owner.encode()).hexdigest()}"
         self._folder = base / safe
 
     def save(self, conversation: Conversation) -> None:

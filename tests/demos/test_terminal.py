@@ -230,6 +230,12 @@ def test_markdown_settles_at_empty_lines_outside_of_code() -> None:
     assert settled_part("one line") == ("", "one line")
 
 
+def test_long_names_that_begin_alike_have_folders_of_their_own(tmp_path: Path) -> None:
+    one, other = Store("智" * 20 + "一", tmp_path), Store("智" * 20 + "二", tmp_path)
+    one.save(Conversation(title="Names", turns=[Turn("user", "I am the first.")]))
+    assert len(one.titles()) == 1 and other.titles() == []
+
+
 def test_the_store_keeps_people_apart_and_survives_damage(tmp_path: Path) -> None:
     one, other = Store("ada", tmp_path), Store("../ada", tmp_path)
     conversation = Conversation(title="Names", turns=[Turn("user", "My name is Mira.")])
