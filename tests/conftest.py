@@ -1,9 +1,11 @@
 """Everything runs for real: the nano model's own int4 directory, exported once a session, on the real engine."""
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and their children, ignore it
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["GLM4_CACHE"] = tempfile.mkdtemp(prefix="glm4-cache-")
 
