@@ -7,10 +7,10 @@ import statistics
 import time
 
 import torch
-from intel_extension_for_transformers import qbits
 
 from environment import environment
 from glm4_intel.backends.itrex import PackedLinear, engine
+from glm4_quantize.itrex.compress import packed
 from glm4_quantize.itrex.schemes import Scheme
 
 _OUTPUTS, _INPUTS = 27392, 4096
@@ -30,9 +30,7 @@ def main() -> None:
     weight = torch.randn(_OUTPUTS, _INPUTS)
     print("| weights | groups | computed in | one token | 128 tokens |\n|---|---|---|---|---|")
     for scheme in _SCHEMES:
-        form = (scheme.compute_dtype, scheme.weight_dtype, scheme.scale_dtype)
-        packed = qbits.quantize_to_packed_weight(weight, True, scheme.group_size, *form, not scheme.symmetric)
-        linear = PackedLinear(packed, None, scheme.to_dict())
+        linear = PackedLinear(packed(weight, scheme), None, scheme.to_dict())
         one, many = (_milliseconds(linear, torch.randn(tokens, _INPUTS)) for tokens in (1, 128))
         print(
             f"| {scheme.weight_dtype} | {scheme.group_size} | {scheme.compute_dtype} | {one:.1f} ms | {many:.0f} ms |"

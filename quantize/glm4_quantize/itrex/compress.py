@@ -36,13 +36,13 @@ def packed_layers(model: Any, scheme: Scheme, samples: Sequence[Sequence[int]]) 
         for index, layer in enumerate(model.model.layers):
             prefix = f"model.layers.{index}."
             _require_finite(layer, prefix)
-            packed = calibrated[index] if calibrated else _rounded(layer, scheme)
-            yield {prefix + name: tensor for name, tensor in _tensors(packed, layer).items()}
+            quantized = calibrated[index] if calibrated else _rounded(layer, scheme)
+            yield {prefix + name: tensor for name, tensor in _tensors(quantized, layer).items()}
         for name, module in (("lm_head", model.lm_head), ("model.embed_tokens", model.model.embed_tokens)):
             _require_finite(module, f"{name}.")
         yield {
             "model.norm.weight": model.model.norm.weight.detach(),
-            "lm_head" + PACKED: _packed(model.lm_head.weight.detach().float(), head_scheme(scheme)),
+            "lm_head" + PACKED: packed(model.lm_head.weight.detach().float(), head_scheme(scheme)),
             "model.embed_tokens.weight": model.model.embed_tokens.weight.detach(),
         }
 
@@ -181,32 +181,32 @@ def _packed_directly(module: torch.nn.Module, scheme: Scheme) -> torch.nn.Module
     for name, child in list(module.named_modules()):
         if isinstance(child, torch.nn.Linear):
             parent, _, own = name.rpartition(".")
-            setattr(module.get_submodule(parent), own, _Packed(_packed(child.weight.detach(), scheme)))
+            setattr(module.get_submodule(parent), own, _Packed(packed(child.weight.detach(), scheme)))
     return module
 
 
 class _Packed(torch.nn.Module):
-    def __init__(self, packed: torch.Tensor) -> None:
+    def __init__(self, weights: torch.Tensor) -> None:
         super().__init__()
-        self.weight = torch.nn.Parameter(packed, requires_grad=False)
+        self.weight = torch.nn.Parameter(weights, requires_grad=False)
 
 
-def _packed(weight: torch.Tensor, scheme: Scheme) -> torch.Tensor:
+def packed(weight: torch.Tensor, scheme: Scheme) -> torch.Tensor:
     """QBits' own rounding to nearest of a weight [outputs, inputs]."""
     from intel_extension_for_transformers import qbits
 
     group = weight.shape[1] if scheme.group_size == PER_ROW else scheme.group_size
-    packed: torch.Tensor = qbits.quantize_to_packed_weight(
+    weights: torch.Tensor = qbits.quantize_to_packed_weight(
         weight.contiguous(), True, group, scheme.compute_dtype, scheme.weight_dtype, scheme.scale_dtype,
         not scheme.symmetric,
     )  # fmt: skip
-    return packed
+    return weights
 
 
-def _tensors(packed: torch.nn.Module, original: torch.nn.Module) -> Tensors:
+def _tensors(quantized: torch.nn.Module, original: torch.nn.Module) -> Tensors:
     """A layer's packed weights, its biases as they were, and its norms as they have become."""
     tensors = {}
-    for name, module in packed.named_modules():
+    for name, module in quantized.named_modules():
         if type(module).__name__ in ("QuantizedLinearQBits", "_Packed"):
             tensors[name + PACKED] = module.weight.data
         elif name.endswith("norm"):

@@ -97,9 +97,8 @@ class Scheme:
     def bits(self, width: int) -> float:
         """Bits a weight on disk, its share of the scale included."""
         group = width if self.group_size == PER_ROW else self.group_size
-        return (
-            WEIGHTS[self.weight_dtype] + (SCALES[self.scale_dtype] + 32) / group
-        )  # computing in int8 wants a sum of each group
+        shared = SCALES[self.scale_dtype] + 32  # the scale, and a sum that computing in int8 wants
+        return WEIGHTS[self.weight_dtype] + shared / group
 
     def to_dict(self) -> dict[str, Any]:
         """For the manifest."""
