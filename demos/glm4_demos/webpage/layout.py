@@ -1,5 +1,6 @@
 """The page: its components, and which event does what."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def theme() -> gr.themes.Base:
 
 def page(models: Models, language: str, at_once: int) -> gr.Blocks:
     """The page over the shared models; `at_once` replies are written at the same time, others wait."""
-    say = lambda name: word(name, language)  # noqa: E731
+    say = partial(word, language=language)
     with gr.Blocks(title="glm4-intel", analytics_enabled=False, fill_height=True) as blocks:
         c: dict[str, Any] = {
             "browser": gr.BrowserState("", storage_key="glm4-browser", secret="glm4-intel"),
@@ -103,7 +104,7 @@ def page(models: Models, language: str, at_once: int) -> gr.Blocks:
 
 
 def _settings(c: dict[str, Any], models: Models, language: str) -> None:
-    say = lambda name: word(name, language)  # noqa: E731
+    say = partial(word, language=language)
     c["system"] = gr.Textbox(label=say("system"), lines=2, elem_id="system")
     with gr.Row():
         c["temperature"] = gr.Slider(0, 2, step=0.05, label=say("temperature"), elem_id="temperature")
