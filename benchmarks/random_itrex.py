@@ -81,7 +81,8 @@ def _write_manifest(config: dict[str, object], scheme: Scheme, out: Path) -> Non
     recipe = scheme.to_dict() | {"lm_head": head_scheme(scheme).to_dict(), "packed_for": instruction_sets()}
     stops = list(Prompt.from_directory(out).stop_ids)
     context = int(str(config["max_position_embeddings"]))
-    write_manifest(out, Manifest("itrex", "random", None, "GlmForCausalLM", recipe, ["CPU"], {}, stops, context, {}, None))
+    manifest = Manifest("itrex", "random", None, "GlmForCausalLM", recipe, ["CPU"], {}, stops, context, {}, None)
+    write_manifest(out, manifest)
 
 
 if __name__ == "__main__":

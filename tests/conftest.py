@@ -5,7 +5,6 @@ import signal
 import tempfile
 from pathlib import Path
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and their children, ignore it
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["GLM4_CACHE"] = tempfile.mkdtemp(prefix="glm4-cache-")
 
@@ -14,6 +13,8 @@ import pytest
 from glm4_export.pipeline import export
 from glm4_intel import Runtime, load
 from glm4_quantize.recipes import RECIPES
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and their children, ignore it
 
 WEATHER = {
     "type": "function",

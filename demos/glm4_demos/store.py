@@ -20,8 +20,8 @@ class Store:
 
     def __init__(self, owner: str, folder: Path | None = None) -> None:
         base = folder or data_folder() / "conversations"
-        safe = owner if _NAME.fullmatch(owner) and owner.strip(".") else f"~{hashlib.sha256(owner.encode()).hexdigest()}"
-        self._folder = base / safe
+        plain = _NAME.fullmatch(owner) and owner.strip(".")
+        self._folder = base / (owner if plain else f"~{hashlib.sha256(owner.encode()).hexdigest()}")
 
     def save(self, conversation: Conversation) -> None:
         """Write a conversation in one step: a full disk or a crash leaves the one before."""
