@@ -103,7 +103,7 @@ def interruptibly(work: Callable[[], None], progress: Progress) -> None:
 
 @contextmanager
 def making(out: Path) -> Iterator[TerminalProgress]:
-    """The progress of a command that makes a model directory; SIGTERM ends it like Ctrl-C. At last it says what next."""
+    """The progress of a command that makes a model directory, which SIGTERM ends like Ctrl-C; at last, what next."""
     signal.signal(signal.SIGTERM, _terminated)
     progress = TerminalProgress()
     try:
