@@ -17,9 +17,9 @@ from transformers.models.glm import GlmConfig, GlmForCausalLM
 
 from environment import environment
 from glm4_intel.artifact import Manifest, read_json, write_json, write_manifest
-from glm4_intel.backends.itrex import INDEX, PACKED, engine, instruction_sets
+from glm4_intel.backends.itrex import INDEX, PACKED, engine
 from glm4_intel.prompt import Prompt
-from glm4_quantize.itrex.compress import Tensors, head_scheme, packed
+from glm4_quantize.itrex.compress import Tensors, head_scheme, packed, recipe_of
 from glm4_quantize.itrex.schemes import Scheme
 
 _TEXTS = ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
@@ -50,8 +50,10 @@ def _write_weights(config: dict[str, object], scheme: Scheme, out: Path) -> None
     with torch.device("meta"):
         model = GlmForCausalLM(GlmConfig(**config))
     layer, names = _random(model.model.layers[0], scheme), {}
-    ends = _random(model.model, scheme, "model.", skipped="layers.") | {
-        "lm_head" + PACKED: packed(torch.randn(model.lm_head.weight.shape) * _DEVIATION, head_scheme(scheme))
+    ends = {
+        "model.embed_tokens.weight": _drawn(model.model.embed_tokens.weight).bfloat16(),
+        "model.norm.weight": torch.ones(model.model.norm.weight.shape),
+        "lm_head" + PACKED: packed(_drawn(model.lm_head.weight), head_scheme(scheme)),
     }
     shards = [{f"model.layers.{number}.{name}": tensor for name, tensor in layer.items()}
               for number in range(len(model.model.layers))] + [ends]  # fmt: skip
@@ -62,25 +64,27 @@ def _write_weights(config: dict[str, object], scheme: Scheme, out: Path) -> None
     write_json(out / INDEX, {"metadata": {}, "weight_map": names})
 
 
-def _random(module: torch.nn.Module, scheme: Scheme, prefix: str = "", skipped: str = "\0") -> Tensors:
+def _random(module: torch.nn.Module, scheme: Scheme) -> Tensors:
     """A random tensor for each parameter, packed where it is a linear layer's weight."""
     linear = {f"{name}.weight" for name, each in module.named_modules() if isinstance(each, torch.nn.Linear)}
     tensors = {}
     for name, parameter in module.named_parameters():
-        if name.startswith(skipped):
-            continue
-        values = torch.ones(parameter.shape) if "norm" in name else torch.randn(parameter.shape) * _DEVIATION
+        values = torch.ones(parameter.shape) if "norm" in name else _drawn(parameter)
         if name in linear:
-            tensors[prefix + name.removesuffix(".weight") + PACKED] = packed(values, scheme)
+            tensors[name.removesuffix(".weight") + PACKED] = packed(values, scheme)
         else:
-            tensors[prefix + name] = values.bfloat16()
+            tensors[name] = values.bfloat16()
     return tensors
 
 
+def _drawn(parameter: torch.nn.Parameter) -> torch.Tensor:
+    return torch.randn(parameter.shape) * _DEVIATION
+
+
 def _write_manifest(config: dict[str, object], scheme: Scheme, out: Path) -> None:
-    recipe = scheme.to_dict() | {"lm_head": head_scheme(scheme).to_dict(), "packed_for": instruction_sets()}
     stops = list(Prompt.from_directory(out).stop_ids)
     context = int(str(config["max_position_embeddings"]))
+    recipe = recipe_of(scheme)
     manifest = Manifest("itrex", "random", None, "GlmForCausalLM", recipe, ["CPU"], {}, stops, context, {}, None)
     write_manifest(out, manifest)
 

@@ -9,6 +9,7 @@ from typing import Any, get_args
 from glm4_intel.errors import Glm4Error
 from glm4_quantize.recipes import METHODS, RECIPES, Backup, Mode, Recipe, Sensitivity, recipe_named
 
+from .arguments import add_checkpoint_arguments
 from .pipeline import ExportOptions
 from .progress import making
 
@@ -26,11 +27,7 @@ class _ListRecipes(argparse.Action):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", metavar="SOURCE", help="a checkpoint's folder, a hub id (OWNER/NAME), or nano")
-    parser.add_argument("out", metavar="OUT", type=Path, help="the model directory to make")
-    parser.add_argument("--force", action="store_true", help="replace OUT; try where disk or memory look too small")
-    parser.add_argument("--revision", help="the hub repository's branch, tag or commit")
-    parser.add_argument("--rope-theta", type=float, metavar="X", help="where the config's own is in doubt")
+    add_checkpoint_arguments(parser)
     parser.add_argument("--check", nargs="?", type=Path, const=Path(), metavar="TEXT",
                         help="compare with the uncompressed model over a text file, or a built-in text")  # fmt: skip
     parser.add_argument("--for-model-server", action="store_true", help="add what OpenVINO Model Server reads")

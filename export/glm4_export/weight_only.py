@@ -100,9 +100,8 @@ class _Quantization:
     def run(self) -> None:
         """Everything in the model directory, the manifest last."""
         from glm4_intel import fingerprint
-        from glm4_intel.backends.itrex import instruction_sets
         from glm4_quantize.calibration import samples
-        from glm4_quantize.itrex.compress import head_scheme, packed_layers
+        from glm4_quantize.itrex.compress import packed_layers, recipe_of
 
         from .tokenizer import write_texts
         from .weights import load
@@ -117,10 +116,8 @@ class _Quantization:
         for number, tensors in enumerate(packed_layers(model, self.scheme, data), 1):
             written |= _write(self.directory / f"model-{number:05}-of-{parts:05}.safetensors", tensors)
             self.progress.advance(1)
-        head = head_scheme(self.scheme).to_dict()
-        recipe = self.scheme.to_dict() | {"lm_head": head, "packed_for": instruction_sets()}
         self._write_index(written)
-        manifest = manifest_of(self.checkpoint, prompt, "itrex", recipe, ["CPU"], _LIBRARIES)
+        manifest = manifest_of(self.checkpoint, prompt, "itrex", recipe_of(self.scheme), ["CPU"], _LIBRARIES)
         self.progress.stage("taking the fingerprint")
         taken = fingerprint.take(self.directory, manifest).to_dict()
         manifest = replace(manifest, verification={"fingerprint": taken})

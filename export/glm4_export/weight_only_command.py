@@ -5,6 +5,7 @@ from pathlib import Path
 
 from glm4_quantize.itrex.schemes import COMPUTES, METHODS, SCALES, WEIGHTS, Scheme
 
+from .arguments import add_checkpoint_arguments
 from .progress import making
 from .weight_only import QuantizeOptions
 
@@ -12,8 +13,7 @@ from .weight_only import QuantizeOptions
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     methods = "; ".join(f"{name} {about}" for name, about in METHODS.items())
     parser.description = f"{parser.description} Methods: {methods}."
-    parser.add_argument("source", metavar="SOURCE", help="a checkpoint's folder, a hub id (OWNER/NAME), or nano")
-    parser.add_argument("out", metavar="OUT", type=Path, help="the model directory to make")
+    add_checkpoint_arguments(parser)
     parser.add_argument("--method", default="rtn", metavar="NAME", help=f"{', '.join(METHODS)} (default rtn)")
     parser.add_argument("--weights", default="int4_clip", metavar="TYPE",
                         help=f"{', '.join(WEIGHTS)} (default int4_clip)")  # fmt: skip
@@ -24,9 +24,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--compute", default="", metavar="TYPE",
                         help=f"{', '.join(COMPUTES)} (default int8 for integers, fp32 for the rest)")  # fmt: skip
     parser.add_argument("--calibration", type=Path, metavar="FILE", help="text, or JSONL of messages, for data methods")
-    parser.add_argument("--revision", help="the hub repository's branch, tag or commit")
-    parser.add_argument("--rope-theta", type=float, metavar="X", help="where the config's own is in doubt")
-    parser.add_argument("--force", action="store_true", help="replace OUT; try where disk or memory look too small")
 
 
 def run(args: argparse.Namespace) -> int:

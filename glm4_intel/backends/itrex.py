@@ -18,7 +18,7 @@ from transformers import DynamicCache
 from transformers.models.glm import GlmConfig, GlmForCausalLM
 from transformers.models.glm.modeling_glm import GlmRotaryEmbedding
 
-from ..artifact import read_json
+from ..artifact import MANIFEST, read_json
 from ..cores import usable_cores
 from ..errors import Glm4Error
 from ..generation import GenerationParams
@@ -123,7 +123,8 @@ def instruction_sets() -> list[str]:
 
 def load_model(directory: Path) -> GlmForCausalLM:
     """The model of a directory over its mapped tensors. Raises Glm4Error for one that this machine can't compute."""
-    recipe = read_json(directory / "glm4.json")["recipe"] if (directory / "glm4.json").is_file() else {}
+    manifest = directory / MANIFEST
+    recipe = read_json(manifest)["recipe"] if manifest.is_file() else {}
     return model_over(read_tensors(directory), read_json(directory / "config.json"), recipe)
 
 

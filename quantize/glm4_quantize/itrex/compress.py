@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from glm4_intel.backends.itrex import PACKED
+from glm4_intel.backends.itrex import PACKED, instruction_sets
 from glm4_intel.errors import Glm4Error
 
 from .schemes import PER_ROW, WEIGHTS, Scheme
@@ -50,6 +50,11 @@ def packed_layers(model: Any, scheme: Scheme, samples: Sequence[Sequence[int]]) 
 def head_scheme(scheme: Scheme) -> Scheme:
     """lm_head in eight bits, as the OpenVINO recipes have it; ITREX would leave it in f32, 2.5 GB of the 9B's."""
     return Scheme("rtn", "int8", scheme.group_size, True, scheme.scale_dtype, scheme.compute_dtype)
+
+
+def recipe_of(scheme: Scheme) -> dict[str, Any]:
+    """What the manifest records: the scheme, lm_head's, and which processors the packed form is for."""
+    return scheme.to_dict() | {"lm_head": head_scheme(scheme).to_dict(), "packed_for": instruction_sets()}
 
 
 def _require_finite(module: torch.nn.Module, prefix: str) -> None:
