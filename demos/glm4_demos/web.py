@@ -55,7 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask for these; conversations are then the user's")
     parser.add_argument("--no-auth", action="store_true", help="let other machines in without a password")
     parser.add_argument("--root-path", default="", metavar="PATH", help="where a proxy puts the page, such as /chat")
-    parser.add_argument("--queue", type=int, default=32, metavar="N", help="messages that may wait (default 32)")
+    parser.add_argument("--queue", type=int, default=32, metavar="N",
+                        help="messages answered or waiting at once (default 32)")  # fmt: skip
     parser.add_argument("--language", choices=("en", "zh"), default="en", help="the page's language at first")
     parser.add_argument("--open", action="store_true", help="open a browser")
     add_model_arguments(parser)
@@ -94,7 +95,7 @@ def _serve(models: Any, options: WebArguments) -> None:
     from .webpage.layout import CSS, JS, page, theme
 
     blocks = page(models, options.language, at_once=options.queue)
-    blocks.queue(max_size=options.queue, api_open=False)
+    blocks.queue(max_size=8 * options.queue, api_open=False)  # replies beyond the limit are refused by the events
     try:
         blocks.launch(
             server_name=options.host,

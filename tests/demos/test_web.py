@@ -326,14 +326,22 @@ def test_another_model_is_loaded_and_a_broken_one_is_told(
 
 def test_more_messages_than_may_wait_are_told(browser: Browser, npu_nano: Path, tmp_path: Path) -> None:
     through_cpu = ["--property", "NPUW_DEVICES=CPU", "--property", "NPUW_ONLINE_PIPELINE=NONE"]
-    with server(npu_nano, tmp_path, "--device", "NPU", *through_cpu, "--queue", "1") as address:
-        visitors = [Visitor(browser, address) for _ in range(3)]
-        for visitor in visitors:
-            visitor.ask("Count from 1 to 200.")
-        expect(visitors[2].page.get_by_text("full", exact=False).first).to_be_visible(timeout=15_000)
-        for visitor in visitors[:2]:
+    with server(npu_nano, tmp_path, "--device", "NPU", *through_cpu, "--queue", "2") as address:
+        served, waiting, refused = (Visitor(browser, address) for _ in range(3))
+        served.ask("Count from 1 to 200.")
+        expect(served.page.locator("#chat .bot.message")).to_contain_text("1, 2, 3", timeout=30_000)
+        waiting.ask("Count from 1 to 200.")
+        expect(waiting.page.locator("#chat .bot.message")).to_contain_text("also being answered: 1")
+        refused.ask("What is 17 + 25?")
+        expect(refused.page.get_by_text("Send yours again in a moment")).to_be_visible()
+        expect(refused.page.locator("#chat").get_by_text("Error")).to_be_hidden()  # it would cover the conversation
+        expect(refused.input).to_have_value("What is 17 + 25?")  # nothing is lost
+        for visitor in (served, waiting):
             visitor.wait_for_reply("97, 98, 99")
             visitor.close()
+        refused.input.press("Enter")
+        refused.wait_for_reply("17 + 25 = 42")
+        refused.close()
 
 
 def test_behind_a_proxy_at_a_path_of_its_own(browser: Browser, nano: Path, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_a_browser_can_not_claim_to_be_a_user(nano: Path, tmp_path: Path, monkey
     Store("ada").save(Conversation(title="Secret", turns=[Turn("user", "secret")]))
     models = Models(nano, LoadOptions())
     models.load(nano, "CPU", lambda stage, share: None)
-    events = Events(models, {})
+    events = Events(models, {}, 1)
     for claimed, user, seen in (("ada", None, False), ("0" * 32, "ada", True), ("ada", "bob", False)):
         _, owner, *shown_values = events.opened(claimed, "English", SimpleNamespace(username=user))
         assert ("secret" in str(shown_values)) is seen and (owner == "ada") is seen

@@ -20,7 +20,7 @@ from ..store import Store
 from ..tools import TOOLS
 from .figures import context_meter, speed_plot
 from .models import Models
-from .view import Shown, call_step, live, shown
+from .view import Shown, call_step, coming, live, shown
 from .words import EXAMPLES, LANGUAGES, word
 
 _ID = re.compile("[0-9a-f]{32}")
@@ -29,16 +29,18 @@ _MOMENT = 0.1
 
 
 class Events:
-    """The page's event handlers; `components` are the layout's, by name."""
+    """The page's event handlers; `components` are the layout's, by name, and `most` is how many replies may be due."""
 
     SAMPLING = ("temperature", "top_p", "top_k", "max_new_tokens", "repetition_penalty", "seed")
     VIEW = ("conversation", "chat", "meter", "plot", "conversations", "title")
     LABELLED = ("new", "title", "rename", "delete", "as_json", "as_markdown", "message", "settings", "system",
                 *SAMPLING, "reset", "tools", "language", "theme", "models", "device", "load")  # fmt: skip
 
-    def __init__(self, models: Models, components: dict[str, Any]) -> None:
-        self._models, self._components = models, components
-        self._running: dict[str, threading.Event] = {}
+    def __init__(self, models: Models, components: dict[str, Any], most: int) -> None:
+        self._models, self._components, self._most = models, components, most
+        self._due: dict[str, threading.Event] = {}
+        """Of each page that a reply is due to: what cancels it."""
+        self._letting_in = threading.Lock()
 
     # the page
 
@@ -65,6 +67,7 @@ class Events:
     def left(self, request: gr.Request) -> None:
         """A page was closed: its reply ends."""
         self.stopped(request)
+        self._due.pop(str(request.session_hash), None)
 
     def translated(self, conversation: Conversation, owner: str, language: str) -> list[Any]:
         """Everything in the other language."""
@@ -94,7 +97,13 @@ class Events:
     # a message
 
     def asked(
-        self, given: dict[str, Any], conversation: Conversation, owner: str, system: str, language: str
+        self,
+        given: dict[str, Any],
+        conversation: Conversation,
+        owner: str,
+        system: str,
+        language: str,
+        request: gr.Request,
     ) -> list[Any]:
         """A message was sent: it joins the conversation, its document too."""
         text, code = given.get("text", "").strip(), LANGUAGES[language]
@@ -105,6 +114,7 @@ class Events:
             document = Document.open(files[0]) if files else None
         except Glm4Error as error:
             raise gr.Error(f"{error}. {error.hint}", print_exception=False) from error
+        self._let_in(request, code)
         conversation.system = (system or "").strip()
         conversation.ask(text, document, self._models.runtime)
         return [*self._view(conversation, owner, code), _busy()]
@@ -120,10 +130,11 @@ class Events:
     ) -> Iterator[list[Shown]]:
         """The reply as it is written, tool calls and all; it joins the conversation in its place."""
         code, key = LANGUAGES[language], str(request.session_hash)
-        cancel = self._running[key] = threading.Event()
+        cancel = self._due.setdefault(key, threading.Event())
         given = dict(zip(self.SAMPLING, sampling, strict=True))
         options = {name: _whole(name, value) for name, value in given.items() if value is not None}
         before, _ = shown(conversation, self._models.backend, self._context, code)
+        yield [*before, coming(len(self._due) - 1, code)]
         try:
             chosen = [TOOLS[name] for name in tools]
             with closing(conversation.reply(self._models.runtime, chosen, cancel, **options)) as events:
@@ -132,7 +143,8 @@ class Events:
             gr.Warning(f"{word('failed', code)}: {error}. {error.hint}", duration=None)
         finally:
             cancel.set()
-            self._running.pop(key, None)
+            if self._due.get(key) is cancel:
+                del self._due[key]
             _save(conversation, owner, code)
 
     def answered(self, conversation: Conversation, owner: str, language: str) -> list[Any]:
@@ -141,12 +153,23 @@ class Events:
 
     def stopped(self, request: gr.Request) -> None:
         """The reply being written for this page ends here."""
-        running = self._running.get(str(request.session_hash))
-        if running:
-            running.set()
+        due = self._due.get(str(request.session_hash))
+        if due:
+            due.set()
 
-    def retried(self, conversation: Conversation, language: str, picked: gr.RetryData) -> list[Any]:
+    def _let_in(self, request: gr.Request, language: str) -> None:
+        """A reply is due to the page from now on. Raises gr.Error where as many as may be are due to others."""
+        key = str(request.session_hash)
+        with self._letting_in:
+            if len(self._due.keys() - {key}) >= self._most:
+                raise gr.Error(word("busy", language), print_exception=False)
+            self._due[key] = threading.Event()
+
+    def retried(
+        self, conversation: Conversation, language: str, picked: gr.RetryData, request: gr.Request
+    ) -> list[Any]:
         """The last question is answered anew."""
+        self._let_in(request, LANGUAGES[language])
         last = conversation.last_question()
         if last is not None:
             conversation.cut(last + 1)
@@ -162,8 +185,9 @@ class Events:
             {"text": turn.content if turn else "", "files": []},
         ]
 
-    def edited(self, conversation: Conversation, language: str, picked: gr.EditData) -> list[Any]:
+    def edited(self, conversation: Conversation, language: str, picked: gr.EditData, request: gr.Request) -> list[Any]:
         """A question was changed: what followed it is forgotten, and it is answered anew."""
+        self._let_in(request, LANGUAGES[language])
         _, owners = shown(conversation, self._models.backend, self._context, LANGUAGES[language])
         place = picked.index if isinstance(picked.index, int) else picked.index[0]
         turn = conversation.cut(owners[place])

@@ -99,7 +99,7 @@ def page(models: Models, language: str, at_once: int) -> gr.Blocks:
         c["meter"] = gr.HTML(elem_id="meter")
         with gr.Accordion(say("settings"), open=False, elem_id="settings") as c["settings"]:
             _settings(c, models, language)
-        _wire(blocks, c, Events(models, c), at_once)
+        _wire(blocks, c, Events(models, c, at_once), at_once)
     return blocks
 
 

@@ -27,6 +27,12 @@ def shown(conversation: Conversation, backend: str, context: int, language: str)
     return messages, owners
 
 
+def coming(others: int, language: str) -> Shown:
+    """In the place of a reply that has not begun, because of its prompt's length or of other visitors' replies."""
+    why = f" ({word('others', language)}: {others})" if others else ""
+    return {"role": "assistant", "content": f"*{word('coming', language)}{why}*"}
+
+
 def live(text: str, reasoning: str, language: str) -> list[Shown]:
     """A reply that is being written."""
     thoughts = [_thoughts(reasoning, language, done=bool(text))] if reasoning else []

@@ -51,6 +51,12 @@ _WORDS: dict[str, tuple[str, str]] = {  # name: (English, Chinese)
     "of_context": ("of the context's", "，上下文共"),
     "by_pages": ("too long for the prompt, read by pages", "过长，将分页阅读"),
     "hello": ("What would you like to know?", "你想了解什么？"),
+    "coming": ("One moment …", "请稍候……"),
+    "others": ("also being answered", "同时回答中"),
+    "busy": (
+        "As many messages as this page takes are being answered. Send yours again in a moment.",
+        "正在回答的消息已达上限，请稍后再发送。",
+    ),
     "empty": ("Write something first.", "请先输入内容。"),
     "failed": ("This could not be answered", "无法回答"),
 }
