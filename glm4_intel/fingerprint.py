@@ -84,7 +84,8 @@ def _of_itrex(directory: Path, manifest: Manifest) -> Fingerprint:
     config = read_json(directory / "config.json")
     model = itrex.model_over(itrex.read_tensors(directory), config, manifest.recipe)
     ids = _ids(config["vocab_size"])
-    return _of_logits(itrex.compute(model, ids).numpy(), ids, config["num_hidden_layers"], itrex.engine())
+    logits = itrex.THREAD.submit(itrex.compute, model, ids).result().numpy()
+    return _of_logits(logits, ids, config["num_hidden_layers"], itrex.engine())
 
 
 def _ids(vocabulary: int) -> list[int]:

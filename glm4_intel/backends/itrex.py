@@ -6,6 +6,7 @@ packed weights stay in their memory-mapped files, in the form that the kernels r
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from importlib.metadata import version
 from itertools import takewhile
 from pathlib import Path
@@ -14,7 +15,6 @@ from typing import Any
 import torch
 from intel_extension_for_transformers import qbits
 from safetensors import SafetensorError, safe_open
-from transformers import DynamicCache
 from transformers.models.glm import GlmConfig, GlmForCausalLM
 from transformers.models.glm.modeling_glm import GlmRotaryEmbedding
 
@@ -23,6 +23,7 @@ from ..cores import usable_cores
 from ..errors import Glm4Error
 from ..generation import GenerationParams
 from .base import EngineOptions
+from .grouped_attention import GroupedAttention, GrowingCache
 from .sampling import refuse_unsampled, sample
 
 PACKED = ".qbits"
@@ -30,8 +31,23 @@ PACKED = ".qbits"
 INDEX = "model.safetensors.index.json"
 _INSTRUCTION_SETS = ("AVX2", "AVX_VNNI", "AVX512F", "AVX512_VNNI", "AVX512_BF16", "AVX512_FP16", "AMX_BF16", "AMX_INT8")
 _PREFILL = 512
-"""Prompt tokens computed between two looks at whether the reply is still wanted."""
+"""Prompt tokens computed at once, for which attention takes memory."""
 _LOOK_UP = 0.05
+
+
+def _prepare_thread() -> None:
+    """OpenMP workers take over what is set here, since this thread starts them.
+
+    QBits' AMX kernels compute 16 rows where there is one token, and find whatever memory holds in the others' place:
+    denormal numbers there, unless they count as zero, take them many times as long.
+    """
+    torch.set_flush_denormal(True)
+    torch.set_num_threads(usable_cores())
+
+
+THREAD = ThreadPoolExecutor(1, "itrex", _prepare_thread)
+"""Where everything is computed: each thread that computes gets OpenMP workers of its own, and once there are more of
+them than cores they all go to sleep between one operation and the next."""
 
 
 def create(directory: Path, device: str, properties: Mapping[str, Any], options: EngineOptions) -> "ITREXBackend":
@@ -49,7 +65,10 @@ class ITREXBackend:
         self._model = model
         self._busy = threading.Lock()
         self._read_ids: list[int] = []
-        self._cache = DynamicCache()
+        self._cache = GrowingCache()
+        self._unwanted: Callable[[], bool] = _never
+        for layer in model.model.layers:
+            layer.register_forward_pre_hook(self._look_up)
 
     def stream(self, ids: Sequence[int], params: GenerationParams, cancelled: Callable[[], bool]) -> Iterator[int]:
         """See Backend.stream. What the last conversation has in common with this one is not computed again."""
@@ -57,32 +76,53 @@ class ITREXBackend:
         while not self._busy.acquire(timeout=_LOOK_UP):
             if cancelled():
                 return
+        left = threading.Event()
+        self._unwanted = lambda: left.is_set() or cancelled()
+        reply = self._reply(ids, params)
+        step: Future[int | None] | None = None
         try:
-            same = takewhile(lambda pair: pair[0] == pair[1], zip(self._read_ids, ids[:-1], strict=False))
-            known = sum(1 for _ in same)
-            self._cache.crop(known)
-            del self._read_ids[known:]
-            yield from sample(lambda feed: self._read(feed, cancelled), ids, params, cancelled, known)
+            while (id := (step := THREAD.submit(next, reply, None)).result()) is not None:
+                yield id
         finally:
+            left.set()  # by Ctrl-C in the middle of a step, which ends before its next layer
+            wait([step] if step else [])
+            self._unwanted = _never
             self._busy.release()
 
-    def _read(self, feed: Sequence[int], cancelled: Callable[[], bool]) -> torch.Tensor | None:
-        """Compute the ids, a piece at a time; the logits [vocabulary] after the last, None if cancelled between."""
+    def _reply(self, ids: Sequence[int], params: GenerationParams) -> Iterator[int]:
+        same = takewhile(lambda pair: pair[0] == pair[1], zip(self._read_ids, ids[:-1], strict=False))
+        known = sum(1 for _ in same)
+        self._cache.crop(known)
+        del self._read_ids[known:]
+        yield from sample(self._read, ids, params, self._unwanted, known)
+
+    def _read(self, feed: Sequence[int]) -> torch.Tensor | None:
+        """Compute the ids, a piece at a time; the logits [vocabulary] after the last, None if they are not wanted."""
         logits = None
         for start in range(0, len(feed), _PREFILL):
-            if cancelled():
-                return None
             piece = list(feed[start : start + _PREFILL])
             try:
                 logits = compute(self._model, piece, self._cache)
-            except BaseException:  # Ctrl-C in the middle of it: some layers have the piece in their cache, others not
-                self._cache, self._read_ids = DynamicCache(), []
-                raise
+            except _UnwantedError:  # some layers have the piece in their cache, which the next reply cuts off
+                return None
             self._read_ids += piece
         return logits
 
+    def _look_up(self, *_: Any) -> None:
+        """Before each layer."""
+        if self._unwanted():
+            raise _UnwantedError
 
-def compute(model: GlmForCausalLM, ids: Sequence[int], cache: DynamicCache | None = None) -> torch.Tensor:
+
+def _never() -> bool:
+    return False
+
+
+class _UnwantedError(Exception):
+    """The reply that is being computed is not wanted any more."""
+
+
+def compute(model: GlmForCausalLM, ids: Sequence[int], cache: GrowingCache | None = None) -> torch.Tensor:
     """The logits [vocabulary], float32, after the last of the ids, which are added to the cache."""
     with torch.inference_mode():
         output = model(
@@ -133,9 +173,10 @@ def model_over(
 ) -> GlmForCausalLM:
     """The model over tensors by name: packed weights of the recipe's form, and everything else as it is."""
     require_packed_for_this(recipe)
-    torch.set_num_threads(usable_cores())
     with torch.device("meta"):
         model = GlmForCausalLM(GlmConfig(**dict(config), attn_implementation="sdpa"))
+        for layer in model.model.layers:
+            layer.self_attn = GroupedAttention(model.config, layer.self_attn.layer_idx)
     for name, module in list(model.named_modules()):
         if isinstance(module, torch.nn.Linear):
             form = dict(recipe) | (recipe["lm_head"] if name == "lm_head" else {})

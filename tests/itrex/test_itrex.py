@@ -174,6 +174,32 @@ def test_a_reply_is_cancelled_and_the_next_one_is_right(quantized: Callable[...,
     assert glm.generate(ask("What is 17 + 25?"), temperature=0).text == "17 + 25 = 42"
 
 
+def test_ctrl_c_in_a_long_prompt_ends_it_before_the_next_layer(
+    quantized: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    glm = load(quantized())
+    layers = glm.backend._model.model.layers
+    computed: list[int] = []
+    for number, layer in enumerate(layers):
+        whole = layer.forward
+        monkeypatch.setattr(
+            layer, "forward", lambda *a, n=number, f=whole, **k: (computed.append(n), time.sleep(0.5), f(*a, **k))[-1]
+        )
+    threading.Timer(0.7, os.kill, [os.getpid(), signal.SIGINT]).start()
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        glm.generate(COUNTING, temperature=0)
+    assert time.monotonic() - started < 2 and len(computed) < len(layers)
+    monkeypatch.undo()
+    assert glm.generate(ask("What is 17 + 25?"), temperature=0).text == "17 + 25 = 42"
+
+
+def test_denormal_numbers_are_flushed_where_replies_are_computed() -> None:
+    product = itrex.THREAD.submit(lambda: torch.full((1 << 20,), 1e-30) * 1e-10).result()  # by all OpenMP workers
+    assert not product.view(torch.int32).any()
+    assert (torch.full((8,), 1e-30) * 1e-10).view(torch.int32).all()  # nowhere else
+
+
 def test_an_interrupted_reply_leaves_no_half_filled_cache(
     quantized: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
