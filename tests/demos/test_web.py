@@ -19,6 +19,8 @@ pytestmark = [
     pytest.mark.enable_socket,
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium; on Debian: apt install chromium"),
 ]
+THROUGH_CPU = ["--property", "NPUW_DEVICES=CPU", "--property", "NPUW_ONLINE_PIPELINE=NONE"]
+"""What the NPU's engine runs with where there is none: slowly enough to be looked at in the middle of a reply."""
 STORY = "The code of the garage is 4821. Nobody spoke for a long while. Mira lives in Oslo."
 
 
@@ -44,8 +46,7 @@ def address(nano: Path, data: Path) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def slow(npu_nano: Path, data: Path) -> Iterator[str]:
     """A server whose replies take seconds: the NPU's pipeline on the CPU."""
-    through_cpu = ["--property", "NPUW_DEVICES=CPU", "--property", "NPUW_ONLINE_PIPELINE=NONE"]
-    with server(npu_nano, data, "--device", "NPU", *through_cpu) as address:
+    with server(npu_nano, data, "--device", "NPU", *THROUGH_CPU) as address:
         yield address
 
 
@@ -325,8 +326,7 @@ def test_another_model_is_loaded_and_a_broken_one_is_told(
 
 
 def test_more_messages_than_may_wait_are_told(browser: Browser, npu_nano: Path, tmp_path: Path) -> None:
-    through_cpu = ["--property", "NPUW_DEVICES=CPU", "--property", "NPUW_ONLINE_PIPELINE=NONE"]
-    with server(npu_nano, tmp_path, "--device", "NPU", *through_cpu, "--queue", "2") as address:
+    with server(npu_nano, tmp_path, "--device", "NPU", *THROUGH_CPU, "--queue", "2") as address:
         served, waiting, refused = (Visitor(browser, address) for _ in range(3))
         served.ask("Count from 1 to 200.")
         expect(served.page.locator("#chat .bot.message")).to_contain_text("1, 2, 3", timeout=30_000)
@@ -342,6 +342,23 @@ def test_more_messages_than_may_wait_are_told(browser: Browser, npu_nano: Path, 
         refused.input.press("Enter")
         refused.wait_for_reply("17 + 25 = 42")
         refused.close()
+
+
+def test_a_question_while_a_reply_is_written_stays_in_the_input(
+    browser: Browser, npu_nano: Path, tmp_path: Path
+) -> None:
+    with server(npu_nano, tmp_path, "--device", "NPU", *THROUGH_CPU) as address:
+        visitor = Visitor(browser, address)
+        visitor.ask("Count from 1 to 200.")
+        expect(visitor.page.locator("#chat .bot.message")).to_contain_text("1, 2, 3", timeout=30_000)
+        visitor.ask("What is 17 + 25?")
+        expect(visitor.page.get_by_text("still being written")).to_be_visible()
+        expect(visitor.input).to_have_value("What is 17 + 25?")
+        visitor.wait_for_reply("97, 98, 99")
+        visitor.input.press("Enter")
+        visitor.wait_for_reply("17 + 25 = 42", 2)
+        assert visitor.page.locator("#chat .message").all_inner_texts()[2].strip() == "What is 17 + 25?"
+        visitor.close()
 
 
 def test_behind_a_proxy_at_a_path_of_its_own(browser: Browser, nano: Path, tmp_path: Path) -> None:

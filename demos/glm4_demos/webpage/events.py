@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,8 @@ class Events:
 
     def __init__(self, models: Models, components: dict[str, Any], most: int) -> None:
         self._models, self._components, self._most = models, components, most
-        self._due: dict[str, threading.Event] = {}
-        """Of each page that a reply is due to: what cancels it."""
+        self._due: dict[tuple[str, str], _Due] = {}
+        """The replies that are awaited, by page and conversation."""
         self._letting_in = threading.Lock()
 
     # the page
@@ -66,8 +67,10 @@ class Events:
 
     def left(self, request: gr.Request) -> None:
         """A page was closed: its reply ends."""
-        self.stopped(request)
-        self._due.pop(str(request.session_hash), None)
+        for key, due in self._due_to(request):
+            due.cancel.set()
+            if not due.begun:
+                del self._due[key]
 
     def translated(self, conversation: Conversation, owner: str, language: str) -> list[Any]:
         """Everything in the other language."""
@@ -114,7 +117,7 @@ class Events:
             document = Document.open(files[0]) if files else None
         except Glm4Error as error:
             raise gr.Error(f"{error}. {error.hint}", print_exception=False) from error
-        self._let_in(request, code)
+        self._let_in(conversation, code, request)
         conversation.system = (system or "").strip()
         conversation.ask(text, document, self._models.runtime)
         return [*self._view(conversation, owner, code), _busy()]
@@ -129,22 +132,22 @@ class Events:
         *sampling: Any,
     ) -> Iterator[list[Shown]]:
         """The reply as it is written, tool calls and all; it joins the conversation in its place."""
-        code, key = LANGUAGES[language], str(request.session_hash)
-        cancel = self._due.setdefault(key, threading.Event())
+        code, key = LANGUAGES[language], (str(request.session_hash), conversation.id)
+        due = self._due.setdefault(key, _Due())
+        due.begun = True
         given = dict(zip(self.SAMPLING, sampling, strict=True))
         options = {name: _whole(name, value) for name, value in given.items() if value is not None}
         before, _ = shown(conversation, self._models.backend, self._context, code)
         yield [*before, coming(len(self._due) - 1, code)]
         try:
             chosen = [TOOLS[name] for name in tools]
-            with closing(conversation.reply(self._models.runtime, chosen, cancel, **options)) as events:
+            with closing(conversation.reply(self._models.runtime, chosen, due.cancel, **options)) as events:
                 yield from _pictures(events, before, code)
         except Glm4Error as error:
             gr.Warning(f"{word('failed', code)}: {error}. {error.hint}", duration=None)
         finally:
-            cancel.set()
-            if self._due.get(key) is cancel:
-                del self._due[key]
+            due.cancel.set()
+            self._due.pop(key, None)
             _save(conversation, owner, code)
 
     def answered(self, conversation: Conversation, owner: str, language: str) -> list[Any]:
@@ -153,23 +156,28 @@ class Events:
 
     def stopped(self, request: gr.Request) -> None:
         """The reply being written for this page ends here."""
-        due = self._due.get(str(request.session_hash))
-        if due:
-            due.set()
+        for _, due in self._due_to(request):
+            due.cancel.set()
 
-    def _let_in(self, request: gr.Request, language: str) -> None:
-        """A reply is due to the page from now on. Raises gr.Error where as many as may be are due to others."""
-        key = str(request.session_hash)
+    def _let_in(self, conversation: Conversation, language: str, request: gr.Request) -> None:
+        """A reply is due from now on. Raises gr.Error where one is being written, or as many are due as may be."""
+        key = (str(request.session_hash), conversation.id)
         with self._letting_in:
-            if len(self._due.keys() - {key}) >= self._most:
+            due = self._due.get(key)
+            if due and due.begun:
+                raise gr.Error(word("still", language), print_exception=False)
+            if not due and len(self._due) >= self._most:
                 raise gr.Error(word("busy", language), print_exception=False)
-            self._due[key] = threading.Event()
+            self._due[key] = _Due()
+
+    def _due_to(self, request: gr.Request) -> list[tuple[tuple[str, str], "_Due"]]:
+        return [(key, due) for key, due in list(self._due.items()) if key[0] == str(request.session_hash)]
 
     def retried(
         self, conversation: Conversation, language: str, picked: gr.RetryData, request: gr.Request
     ) -> list[Any]:
         """The last question is answered anew."""
-        self._let_in(request, LANGUAGES[language])
+        self._let_in(conversation, LANGUAGES[language], request)
         last = conversation.last_question()
         if last is not None:
             conversation.cut(last + 1)
@@ -187,7 +195,7 @@ class Events:
 
     def edited(self, conversation: Conversation, language: str, picked: gr.EditData, request: gr.Request) -> list[Any]:
         """A question was changed: what followed it is forgotten, and it is answered anew."""
-        self._let_in(request, LANGUAGES[language])
+        self._let_in(conversation, LANGUAGES[language], request)
         _, owners = shown(conversation, self._models.backend, self._context, LANGUAGES[language])
         place = picked.index if isinstance(picked.index, int) else picked.index[0]
         turn = conversation.cut(owners[place])
@@ -268,6 +276,14 @@ class Events:
         meter = context_meter(conversation, self._context, self._models.trims, language)
         plot = speed_plot(conversation, language)
         return [conversation, messages, meter, plot, listed if owner else gr.skip(), conversation.title]
+
+
+@dataclass
+class _Due:
+    """A reply that is awaited."""
+
+    cancel: threading.Event = field(default_factory=threading.Event)
+    begun: bool = False
 
 
 def _pictures(events: Iterator[agent.Event], before: list[Shown], language: str) -> Iterator[list[Shown]]:
