@@ -57,6 +57,26 @@ def test_a_browser_can_not_claim_to_be_a_user(nano: Path, tmp_path: Path, monkey
         assert ("secret" in str(shown_values)) is seen and (owner == "ada") is seen
 
 
+def test_a_reply_that_is_closed_before_it_begins_is_due_no_more(
+    nano: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from types import SimpleNamespace
+
+    from glm4_demos.webpage.events import Events
+    from glm4_demos.webpage.models import Models
+    from glm4_intel.loading import LoadOptions
+
+    monkeypatch.setenv("GLM4_DATA", str(tmp_path))
+    models = Models(nano, LoadOptions())
+    models.load(nano, "CPU", lambda stage, share: None)
+    events, page, talk = Events(models, {}, 1), SimpleNamespace(session_hash="one"), Conversation()
+    for _ in range(2):
+        events.asked({"text": "Hello"}, talk, "ada", "", "English", page)
+        pictures = events.answer(talk, "ada", [], "English", page, *[None] * len(Events.SAMPLING))
+        assert "One moment" in next(pictures)[-1]["content"]
+        pictures.close()
+
+
 @pytest.mark.enable_socket
 def test_a_port_that_is_taken(nano: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as taken:

@@ -135,11 +135,11 @@ class Events:
         code, key = LANGUAGES[language], (str(request.session_hash), conversation.id)
         due = self._due.setdefault(key, _Due())
         due.begun = True
-        given = dict(zip(self.SAMPLING, sampling, strict=True))
-        options = {name: _whole(name, value) for name, value in given.items() if value is not None}
-        before, _ = shown(conversation, self._models.backend, self._context, code)
-        yield [*before, coming(len(self._due) - 1, code)]
         try:
+            given = dict(zip(self.SAMPLING, sampling, strict=True))
+            options = {name: _whole(name, value) for name, value in given.items() if value is not None}
+            before, _ = shown(conversation, self._models.backend, self._context, code)
+            yield [*before, coming(len(self._due) - 1, code)]
             chosen = [TOOLS[name] for name in tools]
             with closing(conversation.reply(self._models.runtime, chosen, due.cancel, **options)) as events:
                 yield from _pictures(events, before, code)
