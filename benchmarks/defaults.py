@@ -18,9 +18,9 @@ import openvino
 import openvino_genai
 
 from environment import environment
+from glm4_intel.commands.measuring import Contestant, read_bandwidth
 from glm4_intel.devices import parse_properties
 from glm4_intel.loading import LoadOptions
-from glm4_intel.measuring import Contestant, read_bandwidth
 
 _BARE = "openvino_genai"
 _SMALL_PAGES = "small-pages"

@@ -17,7 +17,7 @@ from glm4_intel import Runtime, load
 PROPERTIES = {name: {"type": "integer", "minimum": 0, "maximum": 999} for name in string.ascii_lowercase}
 SCHEMA = {"type": "object", "properties": PROPERTIES, "required": list(PROPERTIES)}
 FORMAT = {"type": "json_schema", "json_schema": {"schema": SCHEMA}}
-FREE = {"temperature": 1.0, "ignore_stop": True}
+FREE = {"temperature": 1.0, "ignore_eos": True}
 
 
 def main() -> None:

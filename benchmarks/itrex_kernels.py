@@ -9,7 +9,8 @@ import time
 import torch
 
 from environment import environment
-from glm4_intel.backends.itrex import PackedLinear, engine
+from glm4_intel.backends.itrex.backend import engine
+from glm4_intel.backends.itrex.format import PackedLinear
 from glm4_quantize.itrex.compress import packed
 from glm4_quantize.itrex.schemes import Scheme
 

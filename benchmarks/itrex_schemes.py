@@ -12,12 +12,13 @@ from pathlib import Path
 import torch
 
 from environment import environment
-from glm4_export.fidelity_text import text_ids
-from glm4_export.source import resolve
-from glm4_export.weight_only import quantize
-from glm4_export.weights import load
+from glm4_export.checkpoint.source import resolve
+from glm4_export.checkpoint.weights import load
+from glm4_export.itrex.maker import ITREXMaker
+from glm4_export.making import make
+from glm4_export.openvino.fidelity_text import text_ids
 from glm4_intel.backends import itrex
-from glm4_intel.prompt import Prompt
+from glm4_intel.chat.tokenizer import ChatTokenizer
 from glm4_quantize.itrex.schemes import Scheme
 
 _WINDOW = 256
@@ -53,7 +54,7 @@ def main() -> None:
     for scheme in _SCHEMES:
         with tempfile.TemporaryDirectory() as folder:
             started = time.perf_counter()
-            directory = quantize(args.checkpoint, Path(folder) / "out", scheme)
+            directory = make(args.checkpoint, Path(folder) / "out", ITREXMaker(scheme=scheme))
             seconds = time.perf_counter() - started
             divergence, same = _compare(model, directory)
             size = sum(file.stat().st_size for file in directory.glob("*.safetensors")) / 1e6
@@ -69,7 +70,7 @@ def main() -> None:
 @torch.inference_mode()
 def _compare(model: torch.nn.Module, directory: Path) -> tuple[float, float]:
     """Mean KL divergence in nats a token, and how often the likeliest token is the same."""
-    quantized, ids = itrex.load_model(directory), text_ids(Prompt.from_directory(directory), None)
+    quantized, ids = itrex.load_model(directory), text_ids(ChatTokenizer.from_directory(directory), None)
     divergence, same, count = 0.0, 0, 0
     for start in range(0, len(ids) - 1, _WINDOW):
         piece = torch.tensor([ids[start : start + _WINDOW]])

@@ -18,8 +18,8 @@ from environment import environment
 from glm4_demos.nano import CHECKPOINT
 from glm4_demos.nano.measure import measure
 from glm4_intel import GenerationParams, Runtime
+from glm4_intel.chat.tokenizer import ChatTokenizer
 from glm4_intel.commands.model_arguments import add_model_arguments, load_options, load_shown
-from glm4_intel.prompt import Prompt
 
 
 class TorchBackend:
@@ -37,7 +37,7 @@ class TorchBackend:
             output = self._model(feed, past_key_values=past, use_cache=True)
             past, id = output.past_key_values, int(output.logits[0, -1].argmax())
             yield id
-            if id in params.stop_ids:
+            if id in params.stop_token_ids:
                 return
             feed = torch.tensor([[id]])
 
@@ -51,7 +51,7 @@ def main() -> None:
     if args.model:
         runtime = load_shown(args.model, load_options(args))
     else:
-        prompt = Prompt.from_directory(CHECKPOINT)
+        prompt = ChatTokenizer.from_directory(CHECKPOINT)
         runtime = Runtime(prompt, TorchBackend(CHECKPOINT), GenerationParams(), 2048, "CPU")
     scores = measure(runtime, args.count, lambda name: print(name, end=" … ", flush=True, file=sys.stderr))
     print(f"\n{environment()}\n")

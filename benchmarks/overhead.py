@@ -18,7 +18,6 @@ import openvino_genai
 
 from environment import environment
 from glm4_intel import Runtime, load
-from glm4_intel.tools import ReplyStream
 
 
 class _Idle(openvino_genai.StreamerBase):
@@ -36,7 +35,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=60)
     args = parser.parse_args()
     glm, bare = load(args.model), openvino_genai.LLMPipeline(str(args.model), "CPU")
-    ids = glm.prompt.encode([{"role": "user", "content": "Count from 1 to 59."}])
+    ids = glm.tokenizer.encode([{"role": "user", "content": "Count from 1 to 59."}])
     contestants: dict[str, Callable[[], float]] = {
         "glm4_intel": lambda: _ours(glm, ids, args.tokens),
         "openvino_genai, streaming": lambda: _bare(bare, ids, args.tokens, _Idle()),
@@ -59,7 +58,7 @@ def main() -> None:
 
 def _ours(glm: Runtime, ids: list[int], tokens: int) -> float:
     """Seconds a token after the first, text and all, through the runtime."""
-    *_, last = glm.stream_ids(ids, ReplyStream(), temperature=0, max_new_tokens=tokens, ignore_stop=True)
+    *_, last = glm.stream_ids(ids, temperature=0, max_new_tokens=tokens, ignore_eos=True)
     assert last.usage and last.timing and last.usage.completion_tokens == tokens
     return last.timing.time_per_token
 

@@ -18,9 +18,9 @@ from glm4_demos.nano.curriculum import SKILLS
 from glm4_demos.nano.measure import measure_skill
 from glm4_demos.nano.skills import draw, quote
 from glm4_intel import EngineOptions, load
+from glm4_intel.backends.openvino_ir import model_inputs, next_logits
+from glm4_intel.chat.tokenizer import ChatTokenizer
 from glm4_intel.devices import PROFILES, properties
-from glm4_intel.fingerprint import model_inputs, next_logits
-from glm4_intel.prompt import Prompt
 
 _SINGLE = {
     "chat, KV cache u8": ("chat", {"KV_CACHE_PRECISION": "u8"}),
@@ -60,7 +60,7 @@ def _engines() -> dict[str, EngineOptions]:
 
 def _texts(model: Path, count: int) -> list[list[int]]:
     """Held-out conversations as ids."""
-    prompt, rng = Prompt.from_directory(model), Random("profiles")
+    prompt, rng = ChatTokenizer.from_directory(model), Random("profiles")
     skills = list(SKILLS.values())
     examples = [draw(skills[index % len(skills)], rng, ("en", "zh")[index % 2], "held-out") for index in range(count)]
     return [prompt.encode(example.messages, add_generation_prompt=False) for example in examples]

@@ -16,9 +16,10 @@ from safetensors.torch import save_file
 from transformers.models.glm import GlmConfig, GlmForCausalLM
 
 from environment import environment
-from glm4_intel.artifact import Manifest, read_json, write_json, write_manifest
-from glm4_intel.backends.itrex import INDEX, PACKED, engine
-from glm4_intel.prompt import Prompt
+from glm4_intel.backends.itrex.backend import engine
+from glm4_intel.backends.itrex.format import INDEX, PACKED
+from glm4_intel.chat.tokenizer import ChatTokenizer
+from glm4_intel.model_directory import Manifest, read_json, write_json, write_manifest
 from glm4_quantize.itrex.compress import Tensors, head_scheme, packed, recipe_of
 from glm4_quantize.itrex.schemes import Scheme
 
@@ -82,7 +83,7 @@ def _drawn(parameter: torch.nn.Parameter) -> torch.Tensor:
 
 
 def _write_manifest(config: dict[str, object], scheme: Scheme, out: Path) -> None:
-    stops = list(Prompt.from_directory(out).stop_ids)
+    stops = list(ChatTokenizer.from_directory(out).stop_ids)
     context = int(str(config["max_position_embeddings"]))
     recipe = recipe_of(scheme)
     manifest = Manifest("itrex", "random", None, "GlmForCausalLM", recipe, ["CPU"], {}, stops, context, {}, None)

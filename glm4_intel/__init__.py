@@ -12,15 +12,17 @@ from .errors import Glm4Error
 
 if TYPE_CHECKING:
     from .backends import EngineOptions
-    from .generation import Chunk, GenerationParams, Reply
+    from .chat.conversation import Conversation
+    from .chat.generation import Chunk, GenerationParams, Reply
     from .loading import load
     from .runtime import Runtime
 
 __version__ = "0.1.0"
-__all__ = ["Chunk", "EngineOptions", "GenerationParams", "Glm4Error", "Reply", "Runtime", "__version__", "load"]
+__all__ = ["Chunk", "Conversation", "EngineOptions", "GenerationParams", "Glm4Error", "Reply", "Runtime",
+           "__version__", "load"]  # fmt: skip
 
-_WHERE = {"load": "loading", "EngineOptions": "backends", "Runtime": "runtime", "Chunk": "generation",
-          "Reply": "generation", "GenerationParams": "generation"}  # fmt: skip
+_WHERE = {"load": "loading", "Runtime": "runtime", "EngineOptions": "backends", "Conversation": "chat.conversation",
+          "Chunk": "chat.generation", "Reply": "chat.generation", "GenerationParams": "chat.generation"}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

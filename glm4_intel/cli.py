@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -10,8 +11,11 @@ from . import __version__
 from .errors import Glm4Error
 
 COMMANDS: dict[str, tuple[str, str]] = {  # name: (module, help)
-    "export": ("glm4_export.command", "checkpoint to OpenVINO model directory, compressed and checked"),
-    "quantize": ("glm4_export.weight_only_command", "checkpoint to ITREX's weight-only form; quantize/README.md"),
+    "export": ("glm4_export.commands.export", "checkpoint to OpenVINO model directory, compressed and checked"),
+    "quantize": (
+        "glm4_export.commands.quantize",
+        "checkpoint to weights packed for this processor; quantize/README.md",
+    ),
     "chat": ("glm4_demos.chat", "talk to a model in the terminal, or get one reply with --prompt"),
     "web": ("glm4_demos.web", "a chat page on this machine; without MODEL, with the nano model"),
     "demo": ("glm4_demos.demo", "export the embedded nano model and ask it three questions; offline"),
@@ -22,8 +26,6 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: (module, help)
         "devices and drivers: what there is, what is missing, what to use",
     ),
 }
-_EXTRAS = {"torch": "export", "transformers": "export", "optimum": "export", "nncf": "export", "safetensors": "export",
-           "huggingface_hub": "export", "gradio": "web", "matplotlib": "bench"}  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), "Check the path and the disk."
         )
     except ModuleNotFoundError as error:
-        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        extra = _extra_of((error.name or "").partition(".")[0])
         if extra is None:
             raise
         return _failed(f"This command needs the package {error.name}", f'Run: pip install "glm4-intel[{extra}]"')
@@ -62,6 +64,17 @@ def _run(arguments: list[str]) -> int:
             import_module(module).add_arguments(command)
     args = parser.parse_args(arguments)
     return int(import_module(COMMANDS[args.command][0]).run(args))
+
+
+def _extra_of(module: str) -> str | None:
+    """Which of this package's extras brings a module, as its own metadata says; None for one that none brings."""
+    from importlib.metadata import requires
+
+    for requirement in requires("glm4-intel") or ():
+        match = re.match(r"([\w.-]+).*extra == \"([\w-]+)\"", requirement)
+        if match and match[1].replace("-", "_").startswith(module) and match[2] != "dev":
+            return match[2]
+    return None
 
 
 def _failed(message: str, hint: str) -> int:

@@ -4,38 +4,43 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from types import TracebackType
+from typing import Any
 
-from .backends import Backend
+from .backends import Backend, Request
+from .backends.options import HistoryPolicy
+from .chat import history as histories
+from .chat.conversation import Conversation, ToolChoice
+from .chat.events import Event, ReasoningDelta, TextDelta, ToolCall, ToolCallDelta
+from .chat.generation import Chunk, FinishReason, GenerationParams, Reply, Timing, Usage
+from .chat.messages import RawMessage
+from .chat.reply import ReplyStream
+from .chat.segments import Segment, tag_ids
+from .chat.text_stream import TextStream
+from .chat.tokenizer import ChatTokenizer
 from .errors import Glm4Error
-from .generation import Chunk, FinishReason, GenerationParams, Reply, Timing, Usage
-from .messages import Message, tool_names, without_oldest_exchange
-from .prompt import Prompt
-from .streaming import StopTexts, TextStream
-from .structured import response_guide, tool_guide
-from .tools import Event, ReasoningDelta, ReplyStream, TextDelta, ToolCall, ToolCallDelta
-
-HistoryPolicy = Literal["refuse", "trim"]
-"""What happens to a conversation that outgrows its context: an error, or its oldest exchanges are left out."""
 
 _MOMENT = 0.004
 """Seconds in which tokens share a chunk: a fast engine would otherwise wait for Python at each of them."""
+_REPLY_SHARE = 4
+"""Where a history is trimmed, one part in so many of the context is left for the reply."""
 
 
 class Runtime:
-    """A loaded model. Any number of threads may stream from it at once."""
+    """A loaded model. Any number of threads may stream from it at once. Close it to give its memory back."""
 
     def __init__(
         self,
-        prompt: Prompt,
+        tokenizer: ChatTokenizer,
         backend: Backend,
-        defaults: GenerationParams,
+        *,
         context_length: int,
-        device: str,
+        defaults: GenerationParams = GenerationParams(),  # noqa: B008  # frozen
+        device: str = "CPU",
         device_reason: str = "",
         history: HistoryPolicy = "refuse",
     ) -> None:
-        self.prompt = prompt
+        self.tokenizer = tokenizer
         self.backend = backend
         self.defaults = defaults
         self.context_length = context_length
@@ -45,13 +50,25 @@ class Runtime:
         """Why AUTO took this device; empty where it was asked for."""
         self.history = history
 
+    def __enter__(self) -> "Runtime":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the replies that are being written and give the model's memory back; further replies are refused."""
+        self.backend.close()
+
     def stream(
         self,
-        messages: Sequence[Message],
+        messages: Sequence[RawMessage],
         tools: Sequence[Mapping[str, Any]] | None = None,
         cancel: threading.Event | None = None,
         response_format: Mapping[str, Any] | None = None,
-        tool_choice: str | Mapping[str, Any] = "auto",
+        tool_choice: ToolChoice = "auto",
         **overrides: Any,
     ) -> Iterator[Chunk]:
         """The reply in chunks as it is written; the last one has the finish reason and the figures.
@@ -61,61 +78,64 @@ class Runtime:
         added: a grammar lets nothing else through. Raises Glm4Error, before anything is generated, for malformed
         messages or parameters, for what can't be guided, and for a prompt that leaves no room in the context.
         """
-        fitted, ids = self._fitted(messages, None if tool_choice == "none" else tools)
-        thinking = self.prompt.thinking(ids)
-        guide = tool_guide(messages, tools, tool_choice, thinking)
-        names = [] if tool_choice == "none" else tool_names(messages, tools)
-        reading = ReplyStream(names, thinking, guided=guide is not None)
-        guide = response_guide(response_format, guide, thinking)
-        left_out = len(messages) - len(fitted)
-        return self.stream_ids(ids, reading, cancel, left_out, **overrides, **({"guide": guide} if guide else {}))
+        conversation = Conversation.parse(messages, tools, tool_choice, response_format)
+        return self.answer(conversation, cancel, **overrides)
 
     def generate(
         self,
-        messages: Sequence[Message],
+        messages: Sequence[RawMessage],
         tools: Sequence[Mapping[str, Any]] | None = None,
         cancel: threading.Event | None = None,
         response_format: Mapping[str, Any] | None = None,
-        tool_choice: str | Mapping[str, Any] = "auto",
+        tool_choice: ToolChoice = "auto",
         **overrides: Any,
     ) -> Reply:
         """The whole reply: the join of `stream`."""
         return Reply.join(self.stream(messages, tools, cancel, response_format, tool_choice, **overrides))
 
-    def stream_ids(
-        self,
-        ids: Sequence[int],
-        reading: ReplyStream,
-        cancel: threading.Event | None = None,
-        left_out: int = 0,
-        **overrides: Any,
+    def answer(
+        self, conversation: Conversation, cancel: threading.Event | None = None, **overrides: Any
     ) -> Iterator[Chunk]:
-        """`stream` for a prompt that is token ids already."""
-        params = self._params(len(ids), overrides)
-        reply = _ReplyInProgress(self.prompt, reading, params, len(ids), left_out)
-        return reply.chunks(self.backend, ids, cancel.is_set if cancel else _never)
+        """`stream` for a conversation that has been parsed."""
+        fitted, ids = self._fitted(conversation)
+        thinking = self.tokenizer.thinking(ids)
+        declared = conversation.declared
+        functions = [name for name, tool in declared.items() if not tool.built_in]
+        reading = ReplyStream(
+            declared, thinking, guided=conversation.must_call, functions=functions, literal=conversation.literal
+        )
+        request = Request(ids=ids, params=self._params(len(ids), overrides), guide=conversation.guide(thinking))
+        truncated = len(conversation.messages) - len(fitted.messages)
+        return self._stream(request, reading, cancel, truncated)
+
+    def stream_ids(
+        self, ids: Sequence[int], cancel: threading.Event | None = None, **overrides: Any
+    ) -> Iterator[Chunk]:
+        """`stream` for a prompt that is token ids already, and no tools."""
+        request = Request(ids=ids, params=self._params(len(ids), overrides))
+        return self._stream(request, ReplyStream(), cancel)
+
+    def _stream(
+        self, request: Request, reading: ReplyStream, cancel: threading.Event | None, truncated: int = 0
+    ) -> Iterator[Chunk]:
+        reply = _ReplyInProgress(self.tokenizer, reading, request, truncated)
+        return reply.chunks(self.backend, cancel.is_set if cancel else _never)
 
     @property
     def prompt_limit(self) -> int:
         """Tokens that a prompt may have at most."""
         return min(self.backend.prompt_limit or self.context_length, self.context_length - 1)
 
-    def _fitted(
-        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None
-    ) -> tuple[Sequence[Message], list[int]]:
-        """The messages and their prompt; where history is trimmed, a quarter of the context is left for the reply."""
-        room = min(self.prompt_limit, self.context_length * 3 // 4)
-        while len(ids := self.prompt.encode(messages, tools)) > room and self.history == "trim":
-            shorter = without_oldest_exchange(messages)
-            if len(shorter) == len(messages):
-                break
-            messages = shorter
-        return messages, ids
+    def _fitted(self, conversation: Conversation) -> tuple[Conversation, list[int]]:
+        """The conversation as far as the context has room for it, and its prompt."""
+        if self.history == "refuse":
+            return conversation, conversation.render(self.tokenizer)
+        room = min(self.prompt_limit, self.context_length * (_REPLY_SHARE - 1) // _REPLY_SHARE)
+        return histories.fit(conversation, self.tokenizer, room)
 
     def _params(self, prompt_tokens: int, overrides: Mapping[str, Any]) -> GenerationParams:
         """The parameters of one reply: the model's stop ids added, and no more tokens than the context has room for."""
         params = self.defaults.override(**overrides)
-        room = self.context_length - prompt_tokens
         if prompt_tokens > self.prompt_limit:
             limit = f"model's context is {self.context_length:,}"
             if self.prompt_limit < self.context_length - 1:
@@ -124,29 +144,28 @@ class Runtime:
                 f"The prompt has {prompt_tokens:,} tokens, and the {limit}",
                 "Shorten the text, or clear the conversation.",
             )
-        stop_ids = params.stop_ids if params.ignore_stop else (*self.prompt.stop_ids, *params.stop_ids)
-        return replace(params, max_new_tokens=min(params.max_new_tokens, room), stop_ids=stop_ids)
+        ends = () if params.ignore_eos else self.tokenizer.stop_ids
+        most = min(params.max_new_tokens, self.context_length - prompt_tokens)
+        return replace(params, max_new_tokens=most, stop_token_ids=(*ends, *params.stop_token_ids))
 
 
 class _ReplyInProgress:
     """One reply on its way from ids to chunks."""
 
-    def __init__(
-        self, prompt: Prompt, reading: ReplyStream, params: GenerationParams, prompt_tokens: int, left_out: int
-    ) -> None:
-        self._params, self._reading = params, reading
-        self._prompt_tokens, self._left_out = prompt_tokens, left_out
-        self._text, self._stops = TextStream(prompt.token_bytes), StopTexts(params.stop)
+    def __init__(self, tokenizer: ChatTokenizer, reading: ReplyStream, request: Request, truncated: int) -> None:
+        self._request, self._params, self._reading, self._truncated = request, request.params, reading, truncated
+        tags = tag_ids(tokenizer.special_id)
+        self._text = TextStream(tokenizer.token_bytes, tags, request.params.stop)
         self._times: list[float] = []
         self._waiting: list[int] = []  # ids whose text has not been shown
         self._undecoded = 0  # where those begin that have not been decoded
         self._called = False
 
-    def chunks(self, backend: Backend, ids: Sequence[int], cancelled: Callable[[], bool]) -> Iterator[Chunk]:
+    def chunks(self, backend: Backend, cancelled: Callable[[], bool]) -> Iterator[Chunk]:
         """A chunk for every token, or for as many as come in a moment too short to see."""
         started, shown_at, reason = time.perf_counter(), 0.0, None
         moment = 0.0 if self._params.stop else _MOMENT  # a stop text is looked for at every token
-        tokens = backend.stream(ids, self._params, cancelled)
+        tokens = backend.stream(self._request, cancelled)
         try:
             for id in tokens:
                 now = time.perf_counter()
@@ -154,9 +173,9 @@ class _ReplyInProgress:
                 self._waiting.append(id)
                 if now - shown_at >= moment:
                     shown_at = now
-                    if chunk := self._chunk(self._reading.feed(self._decoded())):
+                    if chunk := self._chunk(self._reading.feed_segments(self._decoded())):
                         yield chunk
-                if self._stops.found or id in self._params.stop_ids:
+                if self._text.stopped or id in self._params.stop_token_ids:
                     reason = "stop"
                     break
         finally:
@@ -165,10 +184,10 @@ class _ReplyInProgress:
             reason = "cancelled" if cancelled() else "length"
         yield self._last(reason, started)
 
-    def _decoded(self) -> str:
-        """The text of the ids that have not been decoded yet."""
+    def _decoded(self) -> list[Segment]:
+        """The segments of the ids that have not been decoded yet."""
         ids, self._undecoded = self._waiting[self._undecoded :], len(self._waiting)
-        return self._stops.feed(self._text.feed(ids))
+        return self._text.feed(ids)
 
     def _chunk(self, events: Sequence[Event]) -> Chunk | None:
         if not events:
@@ -182,11 +201,11 @@ class _ReplyInProgress:
         return Chunk(text, ids, calls, deltas, thought)
 
     def _last(self, reason: str, started: float) -> Chunk:
-        rest = self._decoded() + self._stops.feed(self._text.close()) + self._stops.close()
-        events = self._reading.feed(rest) + self._reading.close()
+        rest = self._reading.feed_segments([*self._decoded(), *self._text.close()])
+        events = rest + self._reading.close()
         chunk = self._chunk(events) or Chunk("", tuple(self._waiting))
         final: FinishReason = "tool_calls" if reason == "stop" and self._called else reason  # type: ignore[assignment]
-        usage = Usage(self._prompt_tokens, len(self._times), self._left_out)
+        usage = Usage(len(self._request.ids), len(self._times), self._truncated)
         return replace(chunk, finish_reason=final, usage=usage, timing=_timing(started, self._times))
 
 

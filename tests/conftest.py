@@ -10,7 +10,8 @@ os.environ["GLM4_CACHE"] = tempfile.mkdtemp(prefix="glm4-cache-")
 
 import pytest
 
-from glm4_export.pipeline import export
+from glm4_export.making import make
+from glm4_export.openvino.maker import OpenVINOMaker
 from glm4_intel import Runtime, load
 from glm4_quantize.recipes import RECIPES
 
@@ -37,13 +38,13 @@ def ask(text: str) -> list[dict[str, str]]:
 @pytest.fixture(scope="session")
 def nano(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The nano model exported with the cpu recipe."""
-    return export("nano", tmp_path_factory.mktemp("models") / "nano", RECIPES["cpu"])
+    return make("nano", tmp_path_factory.mktemp("models") / "nano", OpenVINOMaker(recipe=RECIPES["cpu"]))
 
 
 @pytest.fixture(scope="session")
 def npu_nano(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The nano model exported with the npu recipe."""
-    return export("nano", tmp_path_factory.mktemp("models") / "nano-npu", RECIPES["npu"])
+    return make("nano", tmp_path_factory.mktemp("models") / "nano-npu", OpenVINOMaker(recipe=RECIPES["npu"]))
 
 
 @pytest.fixture(scope="session")

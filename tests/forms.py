@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from glm4_intel.prompt import byte_of_character
+from glm4_intel.chat.tokenizer import byte_of_character
 
 
 def read_config(checkpoint: Path) -> dict[str, Any]:

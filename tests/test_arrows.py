@@ -35,7 +35,7 @@ def test_a_room_imports_only_what_it_may(room: str) -> None:
 
 
 def test_inside_glm4_intel_nothing_imports_upwards() -> None:
-    floors = ["errors", "folders", "control_groups", "cores", "memory", "huge_pages", "artifact", "checkpoints",
+    floors = ["errors", "folders", "control_groups", "cores", "memory", "huge_pages", "model_directory", "checkpoints",
               "messages", "json_grammar", "thinking", "prompt",
               "structured", "tools", "streaming", "generation", "devices", "backends", "fingerprint", "runtime",
               "loading", "measuring", "agent", "commands", "cli"]  # fmt: skip

@@ -68,7 +68,7 @@ class Conversation:
         """Add a turn of the user; the document's length is counted against the runtime's context."""
         attached = None
         if document and runtime:
-            tokens = len(runtime.prompt.encode_text(document.text))
+            tokens = len(runtime.tokenizer.encode_text(document.text))
             inline = tokens <= _INLINE * runtime.context_length
             attached = {"name": document.name, "text": document.text, "tokens": tokens, "inline": inline}
         self.turns.append(Turn("user", text, attached))
@@ -149,7 +149,7 @@ def shown_arguments(arguments: Any) -> str:
 def speed(figures: dict[str, Any]) -> str:
     """One line of figures about a reply, and whether it was cut short."""
     cut = {"length": " · cut off at the limit of tokens", "cancelled": " · stopped"}.get(figures["finish_reason"], "")
-    left = f" · {figures['left_out']} oldest messages left out" if figures["left_out"] else ""
+    left = f" · {figures['truncated_messages']} oldest messages left out" if figures["truncated_messages"] else ""
     return (
         f"{figures['device']} · {figures['completion_tokens']} tokens"
         f" · first after {figures['time_to_first_token'] * 1000:.0f} ms"

@@ -4,10 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from glm4_intel import __version__, agent, artifact
+from glm4_intel import __version__, agent, model_directory
 from glm4_intel.cli import main as glm4_intel_command
 from glm4_intel.errors import Glm4Error
-from glm4_intel.folders import cache_folder
+from glm4_intel.machine.folders import cache_folder
 
 from .conversation import Conversation, speed
 
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
 def nano_directory() -> Path:
     """The nano model's int4 directory in the cache, exported if it is not there. Raises Glm4Error if that fails."""
     folder = cache_folder() / f"nano-int4-{__version__}"
-    if not _whole(folder) and glm4_intel_command(["export", "nano", str(folder), "--force"]):
+    if not _whole(folder) and glm4_intel_command(["export", "nano", str(folder), "--overwrite"]):
         raise Glm4Error("The nano model could not be exported", "See the message above.")
     return folder
 
@@ -50,6 +50,6 @@ def nano_directory() -> Path:
 def _whole(folder: Path) -> bool:
     """Whether an earlier demo left a whole model directory."""
     try:
-        return artifact.read(folder).manifest is not None
+        return model_directory.read(folder).manifest is not None
     except Glm4Error:
         return False

@@ -5,7 +5,7 @@ import json
 import re
 from pathlib import Path
 
-from glm4_intel.folders import data_folder
+from glm4_intel.machine.folders import data_folder
 
 from .conversation import Conversation
 

@@ -9,8 +9,8 @@ from typing import Any
 from glm4_intel import Glm4Error, Runtime, agent
 from glm4_intel.agent.documents import Document
 from glm4_intel.commands.model_arguments import load_shown
-from glm4_intel.folders import cache_folder
 from glm4_intel.loading import LoadOptions
+from glm4_intel.machine.folders import cache_folder
 
 from .conversation import Conversation, shown_arguments, speed
 from .tools import TOOLS
@@ -131,7 +131,7 @@ class Terminal:
         if not rest:
             raise Glm4Error("/load needs a file", "For example: /load story.txt")
         self._document = Document.open(Path(rest).expanduser())
-        tokens = len(self._runtime.prompt.encode_text(self._document.text))
+        tokens = len(self._runtime.tokenizer.encode_text(self._document.text))
         context = f"{self._runtime.context_length:,}"
         _say(f"{self._document.name}: {tokens:,} tokens of the context's {context}, for the next question.")
 

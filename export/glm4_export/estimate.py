@@ -1,4 +1,4 @@
-"""What an export will take, from the config and the recipe alone, and whether this machine has it."""
+"""What making a model directory takes, and whether this machine has it."""
 
 import shutil
 from dataclasses import dataclass
@@ -6,17 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from glm4_intel.errors import Glm4Error
-from glm4_intel.memory import address_space, available_memory
-from glm4_quantize.recipes import PER_ROW, Recipe
-
-from .source import Checkpoint
-
-_LIBRARIES = 700 << 20
-"""PyTorch, OpenVINO and the graph: 0.45 to 0.7 GiB beside the weights, measured at mini size and at 9B."""
-_MAPPED_LIBRARIES = 2 << 30
-_TEXTS = 32 << 20
-"""Tokenizers and settings, beside the weights of the output."""
-_BITS = {"int4_sym": 4, "int4_asym": 4, "int8_sym": 8, "int8_asym": 8, "fp16": 16}
+from glm4_intel.machine.memory import address_space, available_memory
 
 
 @dataclass(frozen=True)
@@ -28,25 +18,9 @@ class Estimate:
     mapped: int
 
 
-def estimate(checkpoint: Checkpoint, recipe: Recipe) -> Estimate:
-    """What exporting this checkpoint with this recipe takes."""
-    own, weights = checkpoint.weight_bytes, _compressed(checkpoint, recipe)
-    memory = weights + _LIBRARIES
-    if recipe.mode == "none":  # they stay in their files
-        memory = _LIBRARIES
-    if recipe.needs_data:  # the original runs, repacked to f32 by a processor without bf16
-        memory = 2 * own + weights + _LIBRARIES
-    return Estimate(weights + _TEXTS, memory, own + _MAPPED_LIBRARIES)
-
-
-def require_room(checkpoint: Checkpoint, recipe: Recipe, out: Path) -> None:
-    """Refuse an export that this disk or this memory can't hold, with the numbers."""
-    require_room_for(estimate(checkpoint, recipe), out)
-
-
-def require_room_for(needed: Estimate, out: Path) -> None:
+def require_room(needed: Estimate, out: Path) -> None:
     """Refuse what this disk or this memory can't hold, with the numbers."""
-    hint = "--force tries all the same."
+    hint = "--ignore-limits tries all the same."
     folder = next(parent for parent in out.absolute().parents if parent.exists())
     free = shutil.disk_usage(folder).free
     if free < needed.output:
@@ -66,29 +40,6 @@ def require_room_for(needed: Estimate, out: Path) -> None:
             f"This export needs about {_gb(total)} of address space, and ulimit -v leaves {_gb(addresses)}",
             f"Raise the limit. {hint}",
         )
-
-
-def _compressed(checkpoint: Checkpoint, recipe: Recipe) -> int:
-    """Bytes of the weights as the recipe leaves them."""
-    if recipe.mode == "none":
-        return checkpoint.weight_bytes
-    config = checkpoint.config
-    embedding = config["vocab_size"] * config["hidden_size"]
-    layers = config["num_hidden_layers"] * layer_weights(config)
-    primary, backup = _bits(recipe.mode, recipe.group_size), _bits(recipe.backup, PER_ROW)
-    head = primary if recipe.lm_head == "mode" else backup
-    if not recipe.is_int4:
-        backup = head = primary
-    bits = layers * (recipe.ratio * primary + (1 - recipe.ratio) * backup) + embedding * (backup + head)
-    return int(bits / 8)
-
-
-def _bits(mode: str, group: int) -> float:
-    """Bits a weight, its share of the scale (f16) and of the zero point included."""
-    bits = _BITS.get(mode, 16)
-    if bits == 16 or group == PER_ROW:
-        return bits + 0.02
-    return bits + (16 + (bits if mode.endswith("asym") else 0)) / group
 
 
 def layer_weights(config: dict[str, Any]) -> int:

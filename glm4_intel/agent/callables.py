@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
+from ..chat.tools import BUILT_IN_TOOLS
 from ..errors import Glm4Error
-from ..messages import BUILT_IN_TOOLS
 
 _ARGUMENT = re.compile(r"^[ \t]*\**(\w+)[ \t]*(?:\([^)]*\))?:[ \t]+(\S.*)$", re.MULTILINE)
 

@@ -1,18 +1,20 @@
 """The tool loop: the model calls, functions answer, until it has answered the user; every step is an event."""
 
+import itertools
 import json
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..chat.conversation import Conversation, ToolChoice
+from ..chat.events import ToolCall
+from ..chat.generation import Chunk, Reply
+from ..chat.messages import RawMessage
 from ..errors import Glm4Error
-from ..generation import Chunk, Reply
-from ..messages import Message
 from ..runtime import Runtime
-from ..tools import ToolCall
 from .callables import Tool, tool
 
 _LOOK_UP = 0.05
@@ -57,11 +59,13 @@ Event = Wrote | Called | Observed | Finished
 
 def run(
     runtime: Runtime,
-    messages: Sequence[Message],
+    messages: Sequence[RawMessage],
     tools: Sequence[Tool | Callable[..., Any]],
     max_rounds: int = 8,
     tool_timeout: float = 30.0,
     cancel: threading.Event | None = None,
+    tool_choice: ToolChoice = "auto",
+    response_format: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Iterator[Event]:
     """Answer a conversation, calling tools where the model asks for them.
@@ -74,26 +78,33 @@ def run(
         raise Glm4Error(f"max_rounds is {max_rounds} and tool_timeout {tool_timeout}", "Both must be more than 0.")
     known = {each.name: each for each in (each if isinstance(each, Tool) else tool(each) for each in tools)}
     declared = [each.declaration() for each in known.values()]
-    conversation, rounds = [dict(message) for message in messages], 0
-    while True:
-        chunks: list[Chunk] = []
-        for chunk in runtime.stream(conversation, declared or None, cancel, **options):
-            chunks.append(chunk)
-            yield Wrote(chunk)
-        reply = Reply.join(chunks)
-        conversation.append(reply.message())
-        rounds += 1
-        if not reply.tool_calls or reply.finish_reason == "cancelled":
-            yield Finished(reply, conversation, reply.finish_reason)
+    conversation = Conversation.parse(messages, declared or None, tool_choice, response_format)
+    said = [dict(message) for message in messages]
+    for rounds in itertools.count(1):
+        reply = yield from _reply(runtime, conversation, cancel, options)
+        added = [reply.message()]
+        ended = reply.finish_reason if not reply.tool_calls or reply.finish_reason == "cancelled" else None
+        if ended or rounds > max_rounds:
+            yield Finished(reply, said + added, ended or "max_rounds")
             return
-        if rounds > max_rounds:
-            yield Finished(reply, conversation, "max_rounds")
-            return
-        for index, call in enumerate(reply.tool_calls):
+        for call in reply.tool_calls:
             yield Called(call)
             observed = _observe(known[call.name], call, tool_timeout, cancel)
             yield observed
-            conversation.append({"role": "tool", "tool_call_id": f"call_{index}", "content": observed.content})
+            added.append({"role": "tool", "tool_call_id": call.id, "content": observed.content})
+        said += added
+        conversation = conversation.extended(added)
+
+
+def _reply(
+    runtime: Runtime, conversation: Conversation, cancel: threading.Event | None, options: Mapping[str, Any]
+) -> Generator[Event, None, Reply]:
+    """Tell each chunk of a reply; the whole of it."""
+    chunks: list[Chunk] = []
+    for chunk in runtime.answer(conversation, cancel, **options):
+        chunks.append(chunk)
+        yield Wrote(chunk)
+    return Reply.join(chunks)
 
 
 def _observe(asked: Tool, call: ToolCall, timeout: float, cancel: threading.Event | None) -> Observed:

@@ -1,27 +1,67 @@
 """The backends by name; a module is imported when its backend is asked for."""
 
+from dataclasses import dataclass
 from importlib import import_module
 
 from ..errors import Glm4Error
-from .base import Backend, BackendFactory, EngineOptions
+from ..model_directory import ModelDirectory
+from .base import Backend, Engine, Plan, Request
+from .options import EngineOptions, LoadOptions
 
-__all__ = ["BACKENDS", "Backend", "BackendFactory", "EngineOptions", "backend_factory"]
+__all__ = ["BACKENDS", "Backend", "BackendEntry", "Engine", "EngineOptions", "LoadOptions", "Plan", "Request", "engine",
+           "engine_for"]  # fmt: skip
 
-BACKENDS: dict[str, tuple[str, str]] = {  # name: (module, where what it needs comes from)
-    "openvino_genai": ("glm4_intel.backends.genai", "Run: pip install glm4-intel"),
-    "optimum": ("glm4_intel.backends.optimum", 'Run: pip install "glm4-intel[export]"'),
-    "itrex": ("glm4_intel.backends.itrex", "Use the environment of quantize/requirements-itrex.txt; quantize/README.md "
-              "says how it is made."),
+
+@dataclass(frozen=True)
+class BackendEntry:
+    """A backend's row: its module, and what people are told of it and of the directories made for it."""
+
+    module: str
+    """Offers `plan`, `create` and `fingerprint`: see `base.Engine`."""
+    installation: str
+    """Where the packages that it needs come from."""
+    packages: tuple[str, ...]
+    """Those whose versions belong to a figure that was measured."""
+    weights: str
+    library: str
+    """The hub's name for what reads the weights."""
+    tags: tuple[str, ...]
+    running: str
+    """How a directory is run, in Markdown; DIR stands for it."""
+
+
+_CHAT = "    glm4-intel chat DIR"
+BACKENDS: dict[str, BackendEntry] = {  # the first is taken for a directory that does not say
+    "openvino_genai": BackendEntry(
+        "glm4_intel.backends.genai", "Run: pip install glm4-intel", ("openvino", "openvino-genai"),
+        "OpenVINO IR", "openvino", ("openvino", "nncf"),
+        f"    pip install glm4-intel\n{_CHAT}\n\nor with `openvino_genai.LLMPipeline(DIR, \"CPU\")`.",
+    ),
+    "optimum": BackendEntry(
+        "glm4_intel.backends.optimum", 'Run: pip install "glm4-intel[export]"', ("openvino", "optimum-intel"),
+        "OpenVINO IR", "openvino", ("openvino", "nncf"), f"{_CHAT} --backend optimum",
+    ),
+    "itrex": BackendEntry(
+        "glm4_intel.backends.itrex",
+        "Use the environment of quantize/requirements-itrex.txt; quantize/README.md says how it is made.",
+        ("intel-extension-for-transformers",), "weights packed for ITREX's QBits kernels and this processor",
+        "transformers", ("itrex",), f"{_CHAT}\n\nin the environment that glm4-intel's quantize/README.md describes.",
+    ),
 }  # fmt: skip
 
 
-def backend_factory(name: str) -> BackendFactory:
-    """The factory of a backend. Raises Glm4Error if there is none of that name or its packages are missing."""
+def engine(name: str) -> Engine:
+    """The module of a backend. Raises Glm4Error if there is none of that name or its packages are missing."""
     if name not in BACKENDS:
         raise Glm4Error(f"There is no backend {name!r}", f"There are {', '.join(BACKENDS)}.")
-    module, source = BACKENDS[name]
+    entry = BACKENDS[name]
     try:
-        factory: BackendFactory = import_module(module).create
+        module: Engine = import_module(entry.module)
     except ImportError as error:
-        raise Glm4Error(f"The backend {name} needs the package {error.name}", source) from error
-    return factory
+        raise Glm4Error(f"The backend {name} needs the package {error.name}", entry.installation) from error
+    return module
+
+
+def engine_for(directory: ModelDirectory, asked: str | None = None) -> Engine:
+    """The engine that was asked for, else the one that a directory was made for."""
+    return engine(asked or directory.backend or next(iter(BACKENDS)))

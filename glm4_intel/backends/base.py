@@ -1,65 +1,46 @@
-"""The contract of a backend: token ids in, token ids out, one at a time."""
+"""The contract of a backend: an engine plans, is made from its plan, and then takes token ids and gives token ids."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..errors import Glm4Error
-from ..generation import GenerationParams
+from ..chat.generation import GenerationParams
+from ..chat.guide import Guide
+from ..devices import Device, Footprint, Machine
+from ..fingerprint import Fingerprint
+from ..model_directory import ModelDirectory
+from .options import EngineOptions, LoadOptions
 
 
-@dataclass(frozen=True)
-class EngineOptions:
-    """How an engine is set up, besides the device's properties. A backend refuses what it does not have."""
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a backend is given for one reply."""
 
-    context: int | None = None
-    """Tokens of prompt and reply together; None for as many as the model and the memory have room for."""
-    prompt_lookup: bool | None = None
-    """Guess the next tokens from the prompt's own phrases and check them in one pass: the same reply, sooner.
+    ids: Sequence[int]
+    params: GenerationParams
+    """With every stop token in `stop_token_ids`, and no more new tokens than the context has room for."""
+    guide: Guide | None = None
 
-    None leaves it to the profile: long-prompt does.
-    """
-    draft: Path | None = None
-    """A smaller model's directory, with the same tokenizer, that guesses the next tokens: the same reply."""
-    sparse_attention: bool = False
-    """Let a long prompt's tokens attend to its beginning and to the 1,920 tokens before them alone."""
-    kv_eviction: int | None = None
-    """Keep this many tokens of the KV cache, the most attended to; the others are forgotten."""
-    batch: bool | None = None
-    """Write several replies at once, in one pass over the weights for each of their next tokens.
 
-    None leaves it to the profile: throughput does.
-    """
-    prefill: int | None = None
-    """Prompt tokens computed in one step: fewer steps are faster, and a reply can be cancelled between two of them.
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """An engine's answer to a model directory, options and a machine: how it would be loaded, and what that takes."""
 
-    None leaves it to the profile: long-prompt takes four times as many as chat.
-    """
-    blob: Path | None = None
-    """NPU: take the compiled model from this file, or, if there is none, compile it and keep it there."""
-
-    def __post_init__(self) -> None:
-        if self.context is not None and self.context < 64:
-            raise Glm4Error(f"context is {self.context}", "It must be 64 or more tokens.")
-        if self.kv_eviction is not None and (self.kv_eviction < 256 or self.kv_eviction % 32):
-            raise Glm4Error(
-                f"kv_eviction is {self.kv_eviction}", "It must be a multiple of 32, and 256 or more tokens."
-            )
-        if self.prefill is not None and self.prefill < 32:
-            raise Glm4Error(f"prefill is {self.prefill}", "It must be 32 or more tokens.")
-        if self.draft and self.prompt_lookup:
-            raise Glm4Error("A draft model and prompt lookup can't be used together", "Choose either of them.")
-        if self.batch and (self.draft or self.prompt_lookup):
-            raise Glm4Error("Several replies at once can't be guessed ahead", "Leave out --draft and --prompt-lookup.")
-
-    def require_none_but(self, backend: str, *allowed: str) -> None:
-        """Raises Glm4Error if an option is set that a backend does not have."""
-        for field in fields(self):
-            if field.name not in allowed and getattr(self, field.name):
-                raise Glm4Error(
-                    f"{backend} has no option {field.name}", "Leave it out, or use openvino_genai on a CPU."
-                )
+    directory: Path
+    device: Device
+    context: int
+    """Tokens that prompt and reply have together."""
+    cached_tokens: int
+    """Tokens that the KV cache holds, of one conversation or of several."""
+    footprint: Footprint
+    """Bytes, by what they are for."""
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    """OpenVINO's."""
+    engine: EngineOptions = EngineOptions()
+    """What was asked for, and for the rest what the profile has."""
+    reason: str = ""
+    """Why this device was taken; empty where it was asked for."""
 
 
 class Backend(Protocol):
@@ -68,17 +49,32 @@ class Backend(Protocol):
     prompt_limit: int | None
     """The longest prompt that the engine takes, where it is shorter than the context."""
 
-    def stream(self, ids: Sequence[int], params: GenerationParams, cancelled: Callable[[], bool]) -> Iterator[int]:
-        """The ids that follow `ids`, up to and including the first of `params.stop_ids`.
+    def stream(self, request: Request, cancelled: Callable[[], bool]) -> Iterator[int]:
+        """The ids that follow the request's, up to and including the first of its stop tokens.
 
-        Ends early, without an error, when `cancelled()` turns true. Several threads may stream at once.
+        Ends early, without an error, when `cancelled()` turns true. Several threads may stream at once. Raises
+        Glm4Error for a request that the engine can't take, and once it is closed.
         """
         ...
 
+    def close(self) -> None:
+        """End what is being written and give the model's memory back. Closing again does nothing."""
+        ...
 
-class BackendFactory(Protocol):
-    """How a backend is made from a model directory. Raises Glm4Error where the engine or the device refuses."""
 
-    def __call__(
-        self, directory: Path, device: str, properties: Mapping[str, Any], options: EngineOptions
-    ) -> Backend: ...
+class Engine(Protocol):
+    """What a backend's module offers; nothing else of it is known outside."""
+
+    def plan(self, directory: ModelDirectory, options: LoadOptions, machine: Machine) -> Plan:
+        """How this engine would load a directory. Raises Glm4Error where it can't: one line, and what next."""
+        ...
+
+    def create(self, plan: Plan) -> Backend:
+        """The engine with the model in it. Raises Glm4Error where the engine or the device refuses."""
+        ...
+
+    def fingerprint(self, directory: Path, recipe: Mapping[str, Any], thorough: bool = False) -> Fingerprint:
+        """What a directory computes for fixed ids. Raises Glm4Error where it can't.
+
+        `thorough` loads the whole model, where the fingerprint itself is of a part of it."""
+        ...

@@ -12,38 +12,36 @@ from transformers import (
     TopPLogitsWarper,
 )
 
+from ..chat.generation import GenerationParams
 from ..errors import Glm4Error
-from ..generation import GenerationParams
+from .base import Request
 
 Read = Callable[[Sequence[int]], torch.Tensor | None]
 """Computes ids behind all those before and returns the logits [vocabulary] after the last; None if it was cancelled."""
 
 
-def refuse_unsampled(backend: str, params: GenerationParams) -> None:
+def refuse_unsampled(backend: str, request: Request) -> None:
     """Raises Glm4Error for what the sampling here does not have."""
-    if params.presence_penalty or params.frequency_penalty:
-        raise Glm4Error(
-            f"The backend {backend} has no presence or frequency penalty", "Use the backend openvino_genai."
-        )
-    if params.guide:
-        raise Glm4Error(f"The backend {backend} can't guide a reply", "Use the backend openvino_genai.")
+    if request.params.presence_penalty or request.params.frequency_penalty:
+        raise Glm4Error(f"The backend {backend} has no presence or frequency penalty", "Use the default backend.")
+    if request.guide:
+        raise Glm4Error(f"The backend {backend} can't guide a reply", "Use the default backend.")
 
 
-def sample(
-    read: Read, ids: Sequence[int], params: GenerationParams, cancelled: Callable[[], bool], known: int = 0
-) -> Iterator[int]:
-    """The reply to `ids`, of which the model has read the first `known`. See Backend.stream."""
+def sample(read: Read, request: Request, cancelled: Callable[[], bool], known: int = 0) -> Iterator[int]:
+    """The reply to a request, of whose ids the model has read the first `known`. See Backend.stream."""
+    params = request.params
     processors, generator = _processors(params), torch.Generator()
     if params.seed is not None:
         generator.manual_seed(params.seed)
-    text, feed = torch.tensor([list(ids)]), list(ids[known:])
+    text, feed = torch.tensor([list(request.ids)]), list(request.ids[known:])
     for _ in range(params.max_new_tokens):
         if cancelled() or (logits := read(feed)) is None:
             return
         scores = processors(text, logits[None].float())
         id = int(scores.argmax()) if params.greedy else _drawn(scores, generator)
         yield id
-        if id in params.stop_ids:
+        if id in params.stop_token_ids:
             return
         feed = [id]
         text = torch.cat([text, torch.tensor([feed])], dim=1)

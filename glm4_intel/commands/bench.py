@@ -13,14 +13,14 @@ from .model_arguments import add_model_arguments, load_options
 
 if TYPE_CHECKING:
     from ..loading import LoadOptions
-    from ..measuring import Contestant, Plan
+    from .measuring import Contestant, Workload
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BenchArguments:
     model: Path
     load: "LoadOptions"
-    plan: "Plan"
+    workload: "Workload"
     compare_with: list[str]
     plot: Path | None
     json: bool
@@ -40,10 +40,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..measuring import Plan
+    from .measuring import Workload
 
-    plan = Plan(_lengths(args.prompt_lengths), args.new_tokens, args.runs, args.concurrency)
-    options = BenchArguments(args.model, load_options(args), plan, args.compare_with, args.plot, args.json)
+    workload = Workload(
+        prompt_lengths=_lengths(args.prompt_lengths),
+        new_tokens=args.new_tokens,
+        runs=args.runs,
+        concurrency=args.concurrency,
+    )
+    options = BenchArguments(
+        model=args.model, load=load_options(args), workload=workload, compare_with=args.compare_with, plot=args.plot,
+        json=args.json,
+    )  # fmt: skip
     if options.plot:
         _require_plotting(options.plot)
     report = _measured(options)
@@ -54,36 +62,29 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _measured(options: BenchArguments) -> dict[str, Any]:
-    from ..devices.processor import processor
-    from ..measuring import measure, read_bandwidth
+    from ..machine.processor import processor
 
-    contestants = list(_contestants(options))
-    bandwidth = read_bandwidth()
-    results = measure(contestants, options.plan, bandwidth, _say)
+    contestants = _contestants(options)
+    results = [contestant.measure(options.workload, _say) for contestant in contestants]
     machine = processor()
     return {
         "processor": machine.name,
         "cores": machine.usable_cores,
         "instruction_sets": machine.instruction_sets,
         "versions": _versions(),
-        "read_bandwidth": bandwidth,
-        "new_tokens": options.plan.new_tokens,
-        "runs": options.plan.runs,
-        "concurrency": options.plan.concurrency,
+        "new_tokens": options.workload.new_tokens,
+        "runs": options.workload.runs,
+        "concurrency": options.workload.concurrency,
         "results": [result.to_dict() for result in results],
     }
 
 
 def _contestants(options: BenchArguments) -> "list[Contestant]":
-    from ..measuring import Contestant
+    """Those that are asked for. Raises Glm4Error for one whose directory can't be read, before any is loaded."""
+    from .measuring import Contestant
 
     entries = [(options.model, options.load), *(_other(text, options) for text in options.compare_with)]
-    made = []
-    for path, load in entries:
-        name = _name(path, load)
-        _say(f"loading {name}")
-        made.append(Contestant(name, path, load))
-    return made
+    return [Contestant(_name(path, load), path, load) for path, load in entries]
 
 
 def _other(text: str, options: BenchArguments) -> "tuple[Path, LoadOptions]":
@@ -118,10 +119,13 @@ def _lengths(text: str) -> tuple[int, ...]:
 
 
 def _versions() -> dict[str, str]:
+    """Of Python and of every engine's packages that are here."""
     from importlib.metadata import PackageNotFoundError, version
 
+    from ..backends import BACKENDS
+
     found = {"python": platform.python_version()}
-    for package in ("openvino", "openvino-genai", "optimum-intel", "intel-extension-for-transformers"):
+    for package in dict.fromkeys(package for entry in BACKENDS.values() for package in entry.packages):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
@@ -133,15 +137,17 @@ def _as_text(report: dict[str, Any]) -> str:
     """A table in Markdown, to be pasted, under a line that says where it was taken."""
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
     lines = [
-        f"{report['processor']}, {report['cores']} cores, reads {report['read_bandwidth'] / 1e9:.1f} GB/s; {versions}; "
+        f"{report['processor']}, {report['cores']} cores; {versions}; "
         f"{report['new_tokens']} tokens, {report['concurrency']} at once, medians of {report['runs']} runs",
         "",
-        "| model | device | load s | cold TTFT ms | memory GB | prompt | TTFT ms | TPOT ms | tokens/s | of bandwidth |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| model | device | load s | cold TTFT ms | memory GB | GB/s | prompt | TTFT ms | TPOT ms | tokens/s "
+        "| of bandwidth |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for result in report["results"]:
         head = (f"| {result['name']} | {result['device']} | {result['load']:.1f} "
-                f"| {result['cold_time_to_first_token'] * 1e3:.0f} | {result['memory'] / 1e9:.2f} ")  # fmt: skip
+                f"| {result['cold_time_to_first_token'] * 1e3:.0f} | {result['memory'] / 1e9:.2f} "
+                f"| {result['read_bandwidth'] / 1e9:.1f} ")  # fmt: skip
         for row in result["measured"]:
             lines.append(
                 f"{head}| {row['prompt_tokens']} | {row['time_to_first_token'] * 1e3:.1f} "

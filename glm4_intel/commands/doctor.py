@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import Glm4Error
 
 if TYPE_CHECKING:
-    from ..artifact import ModelDirectory
-    from ..devices import Device
+    from ..devices import Device, Machine
 
 
 @dataclass(frozen=True)
@@ -39,12 +38,13 @@ def run(args: argparse.Namespace) -> int:
 
 def examine(directories: list[Path]) -> dict[str, Any]:
     """Everything that `doctor` knows, as JSON-like data."""
-    from ..devices.drivers import lacks
-    from ..devices.processor import processor
-    from ..memory import available_memory, total_memory
+    from ..devices import Machine
+    from ..devices.drivers import missing_drivers
+    from ..machine.memory import available_memory, total_memory
+    from ..machine.processor import processor
 
     devices, problem = _devices()
-    missing = [asdict(lack) for lack in lacks({device.kind for device in devices})]
+    missing = [asdict(lack) for lack in missing_drivers({device.kind for device in devices})]
     if problem:
         missing.insert(0, problem)
     return {
@@ -54,52 +54,39 @@ def examine(directories: list[Path]) -> dict[str, Any]:
         "devices": [asdict(device) | {"kind": device.description} for device in devices],
         "missing": missing,
         "recipe": _recipe(devices),
-        "models": [judge(directory, devices) for directory in directories],
+        "models": [judge(directory, Machine(devices or None)) for directory in directories],
     }
 
 
-def judge(path: Path, devices: "list[Device]") -> dict[str, Any]:
-    """Whether a model directory can run here, on what, and with how long a context."""
-    from .. import artifact
-    from ..devices import choose, footprint, room_on
+def judge(path: Path, machine: "Machine") -> dict[str, Any]:
+    """How a model directory would be loaded here, or why it can't be."""
+    from .. import model_directory
+    from ..backends import LoadOptions, engine_for
 
     try:
-        directory = artifact.read(path)
-        if directory.backend == "itrex":
-            _require_itrex(directory)
-        choice = choose(directory, devices)
+        directory = model_directory.read(path)
+        plan = engine_for(directory).plan(directory, LoadOptions(), machine)
     except Glm4Error as error:
         return {"directory": str(path), "runs": False, "problem": str(error), "hint": error.hint}
-    room = room_on(choice.device)
-    context = footprint.longest_context(directory, room)
-    enough = min(footprint.USEFUL_CONTEXT, directory.context_length)
-    needed = footprint.memory_needed(directory, enough)
-    verdict: dict[str, Any] = {"directory": str(path), "runs": context >= enough}
-    verdict |= {"weights": footprint.weights_bytes(directory), "longest_context": context}
-    if context < enough:
-        problem = f"{enough:,} tokens of context need {needed / 1e9:.1f} GB, {room / 1e9:.1f} are free"
-        return verdict | {"problem": problem, "hint": "Close other programs, or export with a smaller recipe."}
-    return verdict | {"device": choice.device.name, "reason": choice.reason}
-
-
-def _require_itrex(directory: "ModelDirectory") -> None:
-    """Raises Glm4Error in the wrong environment, and where the weights were packed for other processors."""
-    from ..backends import backend_factory
-
-    backend_factory("itrex")
-    from ..backends.itrex import require_packed_for_this
-
-    require_packed_for_this(directory.manifest.recipe if directory.manifest else {})
+    return {
+        "directory": str(path),
+        "runs": True,
+        "device": plan.device.name,
+        "reason": plan.reason,
+        "longest_context": plan.context,
+        "weights": plan.footprint.weights,
+        "bytes": asdict(plan.footprint) | {"total": plan.footprint.total},
+    }
 
 
 def _devices() -> "tuple[list[Device], dict[str, str] | None]":
-    """The devices, and what is wrong with OpenVINO itself if it can't tell them."""
+    """The devices, and what is wrong with OpenVINO itself if it can't list them."""
     from ..devices import discover
 
     try:
         devices = discover()
     except Glm4Error as error:
-        remedy = "pip install glm4-intel; without it, ITREX's directories alone can run"
+        remedy = "pip install glm4-intel; without it, directories made for another engine alone can run"
         return [], {"device": "all", "problem": str(error), "remedy": remedy}
     if not any(device.kind == "CPU" for device in devices):
         remedy = "pip install --force-reinstall openvino"
@@ -118,17 +105,9 @@ def _recipe(devices: "list[Device]") -> dict[str, str]:
 
 
 def _profiles() -> dict[str, Any]:
-    from ..devices import PROFILES
-    from ..devices.profiles import settings
+    from ..devices.profiles import profile_rows
 
-    kinds = [(kind, profile) for kind in ("CPU", "GPU", "NPU") for profile in PROFILES]
-    found: dict[str, Any] = {}
-    for kind, profile in kinds:
-        try:
-            found[f"{kind} {profile}"] = [asdict(setting) for setting in settings(kind, profile)]
-        except Glm4Error:  # a profile that the device has not
-            continue
-    return found
+    return {name: [asdict(setting) for setting in rows] for name, rows in profile_rows().items()}
 
 
 def _profiles_as_text(found: dict[str, Any]) -> str:
@@ -176,8 +155,8 @@ def _model_lines(model: dict[str, Any]) -> list[str]:
     if not model["runs"]:
         return [f"{model['directory']}: {model['problem']}", f"        → {model['hint']}"]
     return [
-        f"{model['directory']}: {model['weights'] / 1e9:.2f} GB, on {model['device']} ({model['reason']}), "
-        f"context up to {model['longest_context']:,} tokens"
+        f"{model['directory']}: {model['weights'] / 1e9:.2f} GB of weights, on {model['device']} ({model['reason']}), "
+        f"context up to {model['longest_context']:,} tokens, {model['bytes']['total'] / 1e9:.2f} GB of memory"
     ]
 
 

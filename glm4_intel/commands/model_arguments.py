@@ -15,9 +15,13 @@ _BAR = 24
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Device, profile, properties and the engine's options."""
+    from ..backends import BACKENDS
+
     group = parser.add_argument_group("device and engine")
     group.add_argument("--device", default="AUTO", help="CPU, GPU, GPU.1, NPU, or AUTO for the best (default)")
-    group.add_argument("--backend", help="openvino_genai (default) or optimum")
+    group.add_argument(
+        "--backend", metavar="NAME", help=f"{', '.join(BACKENDS)}; the one that it was made for (default)"
+    )
     group.add_argument("--profile", default="chat", help="chat (default), long-prompt, throughput, plain or accurate")
     group.add_argument("--property", action="append", default=[], metavar="KEY=VALUE",
                        help="an OpenVINO property, over the profile's; may be repeated")  # fmt: skip
@@ -26,7 +30,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
                        help="a conversation too long for the context loses its oldest part (default)")  # fmt: skip
     group.add_argument("--prompt-lookup", action=argparse.BooleanOptionalAction, default=None,
                        help="guess tokens from the prompt: for replies that quote it")  # fmt: skip
-    group.add_argument("--draft", metavar="DIR", type=Path, help="a smaller model that guesses tokens")
+    group.add_argument("--draft-model", metavar="DIR", type=Path, help="a smaller model that guesses tokens")
     group.add_argument("--sparse-attention", action="store_true", help="for very long prompts, at some loss")
     group.add_argument("--kv-eviction", type=int, metavar="N", help="keep N tokens of the KV cache, at some loss")
     group.add_argument("--blob", metavar="FILE", type=Path, help="NPU: keep the compiled model here, or take it")
@@ -34,35 +38,43 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
                        help="leave the repacking of the weights to the first message")  # fmt: skip
     group.add_argument("--no-huge-pages", dest="huge_pages", action="store_false",
                        help="leave the weights in the pages that the engine took (Linux, CPU)")  # fmt: skip
-    group.add_argument("--force", action="store_true", help="load even where memory seems too small")
+    group.add_argument("--ignore-limits", action="store_true", help="load even where memory seems too small")
 
 
 def load_options(args: argparse.Namespace) -> "LoadOptions":
     """The options that the command line states. Raises Glm4Error for what can't be."""
-    from ..backends import EngineOptions
+    from ..backends import EngineOptions, LoadOptions
     from ..devices import parse_properties
-    from ..loading import LoadOptions
 
     engine = EngineOptions(
-        args.context,
-        args.prompt_lookup,
-        args.draft,
-        args.sparse_attention,
-        args.kv_eviction,
+        context=args.context,
+        prompt_lookup=args.prompt_lookup,
+        draft_model=args.draft_model,
+        sparse_attention=args.sparse_attention,
+        kv_eviction=args.kv_eviction,
         blob=args.blob,
     )
-    properties = parse_properties(args.property)
-    return LoadOptions(args.device, args.backend, args.profile, properties, engine, args.history, args.warmup,
-                       args.force, args.huge_pages)  # fmt: skip
+    return LoadOptions(
+        device=args.device,
+        backend=args.backend,
+        profile=args.profile,
+        properties=parse_properties(args.property),
+        engine=engine,
+        history=args.history,
+        warmup=args.warmup,
+        ignore_limits=args.ignore_limits,
+        huge_pages=args.huge_pages,
+    )
 
 
-def load_shown(directory: Path, options: "LoadOptions") -> "Runtime":
+def load_shown(directory: Path, options: "LoadOptions", in_place_of: "Runtime | None" = None) -> "Runtime":
     """The model directory loaded, with what is going on shown on standard error, and what AUTO has taken."""
-    from ..loading import load_as
+    from ..loading import load_in_place_of
 
     print(f"loading {directory} …", file=sys.stderr, flush=True)
     started = time.monotonic()
-    runtime = load_as(directory, options, progress_bar() if sys.stderr.isatty() else _milestones())
+    shown = progress_bar() if sys.stderr.isatty() else _milestones()
+    runtime = load_in_place_of(in_place_of, directory, options, shown)
     why = f" ({runtime.device_reason})" if runtime.device_reason else ""
     seconds = time.monotonic() - started
     print(f"on {runtime.device}{why}, context {runtime.context_length:,}, {seconds:.1f} s", file=sys.stderr, flush=True)

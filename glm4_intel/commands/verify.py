@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..artifact import Manifest, check_hashes, read
 from ..errors import Glm4Error
+from ..model_directory import ModelDirectory, check_hashes, read
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         _say("no glm4.json: made by another tool, so that its files can't be checked")
     _say("loading it and computing its fingerprint")
-    found["fingerprint"] = _compare(options.directory, directory.manifest)
+    found["fingerprint"] = _compare(directory)
     if options.json:
         print(json.dumps(found, ensure_ascii=False))
     else:
@@ -41,20 +41,20 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _compare(path: Path, manifest: Manifest | None) -> str:
-    from ..fingerprint import Fingerprint, require_loads, take
+def _compare(directory: ModelDirectory) -> str:
+    from ..backends import engine_for
+    from ..fingerprint import Fingerprint
 
-    if manifest is None or manifest.backend != "itrex":  # whose fingerprint is of the whole model
-        require_loads(path)
-    taken = take(path, manifest)
+    manifest = directory.manifest
+    taken = engine_for(directory).fingerprint(directory.path, manifest.recipe if manifest else {}, thorough=True)
     recorded = (manifest.verification or {}).get("fingerprint") if manifest else None
     if recorded is None:
         return "it loads and computes; none was recorded to compare with"
     expected = Fingerprint(**recorded)
     if not expected.agrees(taken):
         raise Glm4Error(
-            f"{path} computes other logits than when it was exported: they differ by {expected.difference(taken):.1%} "
-            f"of their spread, under {taken.engine} (then {expected.engine})",
+            f"{directory.path} computes other logits than when it was exported: they differ by "
+            f"{expected.difference(taken):.1%} of their spread, under {taken.engine} (then {expected.engine})",
             "Make it again, or use the version of the engine that it was made with.",
         )
     return f"the recorded one, within {expected.difference(taken):.1e} of its spread"

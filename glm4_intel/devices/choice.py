@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..artifact import ModelDirectory
 from ..errors import Glm4Error
-from ..memory import available_memory
-from .discovery import Device, processor_device
+from ..model_directory import ModelDirectory
+from .discovery import Device
 from .footprint import USEFUL_CONTEXT, memory_needed
+from .inventory import Machine
 
 _ENOUGH_UNITS = 64
 """Execution units from which an integrated GPU is an Arc: the smaller ones are no faster than their CPU."""
@@ -21,27 +21,26 @@ class Choice:
     reason: str
 
 
-def choose(directory: ModelDirectory, devices: Sequence[Device]) -> Choice:
+def choose(directory: ModelDirectory, machine: Machine) -> Choice:
     """The best device for a model directory: by what it was made for, by memory, by capability.
 
     Raises Glm4Error if there is no device at all.
     """
-    if directory.backend == "itrex":
-        return Choice(processor_device(), "what ITREX computes on")
     recipe = directory.manifest.recipe.get("name", "") if directory.manifest else ""
     targets = directory.manifest.targets if directory.manifest else ["CPU", "GPU"]
     needed = memory_needed(directory, min(USEFUL_CONTEXT, directory.context_length))
-    by_kind = sorted(devices, key=lambda device: (device.kind != "GPU", device.integrated, device.name))
+    by_kind = sorted(machine.devices, key=lambda device: (device.kind != "GPU", device.integrated, device.name))
     for device in by_kind:
         if device.kind == "NPU" and recipe.startswith("npu"):
             return Choice(device, "the model was made for it")
     for device in by_kind:
-        if device.kind == "GPU" and "GPU" in targets and _is_fast(device) and room_on(device) >= needed:
+        if device.kind == "GPU" and "GPU" in targets and _is_fast(device) and machine.room_on(device) >= needed:
             return Choice(device, f"the fastest here with room for {needed / 1e9:.1f} GB")
-    for device in devices:
+    for device in machine.devices:
         if device.kind == "CPU":
-            others = ", ".join(f"{each.name}: {_why_not(each, targets, needed)}" for each in devices if each != device)
-            return Choice(device, others or "the only device here")
+            others = [each for each in machine.devices if each != device]
+            reasons = ", ".join(f"{each.name}: {_why_not(each, targets, needed)}" for each in others)
+            return Choice(device, reasons or "the only device here")
     raise Glm4Error(
         "OpenVINO finds no device, not even the CPU", "Install it again: pip install --force-reinstall openvino"
     )
@@ -50,13 +49,6 @@ def choose(directory: ModelDirectory, devices: Sequence[Device]) -> Choice:
 def _is_fast(gpu: Device) -> bool:
     matrix_units = "GPU_HW_MATMUL" in gpu.capabilities
     return not gpu.integrated or matrix_units or (gpu.execution_units or 0) >= _ENOUGH_UNITS
-
-
-def room_on(device: Device) -> int:
-    """Bytes that a model can take on a device."""
-    if device.kind == "CPU":
-        return available_memory()
-    return min(available_memory(), device.memory or 0) if device.integrated else device.memory or 0
 
 
 def _why_not(device: Device, targets: Sequence[str], needed: int) -> str:

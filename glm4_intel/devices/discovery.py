@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import Glm4Error
-from ..memory import total_memory
-from .processor import processor
+from ..machine.memory import total_memory
+from ..machine.processor import processor
 
 
 @dataclass(frozen=True)
@@ -50,17 +50,6 @@ def discover() -> list[Device]:
 def processor_device() -> Device:
     """The CPU as this machine describes it, for backends without OpenVINO."""
     return Device("CPU", processor().name, memory=total_memory())
-
-
-def require(name: str) -> Device:
-    """The device of that name. Raises Glm4Error that lists those there are."""
-    devices, wanted = discover(), name.upper()
-    for device in devices:
-        if device.name in (wanted, f"{wanted}.0"):
-            return device
-    there = ", ".join(device.name for device in devices) or "none at all"
-    hint = f"There is {there}. Is the driver installed? See: glm4-intel doctor"
-    raise Glm4Error(f"There is no device {name} on this machine", hint)
 
 
 def _described(core: Any, name: str) -> Device | None:

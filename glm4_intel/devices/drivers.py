@@ -34,7 +34,7 @@ _FAMILIES = {"ubuntu": ("ubuntu", "debian"), "debian": ("debian",), "fedora": ("
 
 
 @dataclass(frozen=True)
-class Lack:
+class MissingDriver:
     """Something that keeps a device from being used: what is wrong, and what to do."""
 
     device: str
@@ -42,7 +42,7 @@ class Lack:
     remedy: str
 
 
-def lacks(found: set[str], root: Path = Path("/")) -> list[Lack]:
+def missing_drivers(found: set[str], root: Path = Path("/")) -> list[MissingDriver]:
     """What the devices that OpenVINO has not found still need; `found` are the kinds that it has.
 
     `root` is where /sys, /dev, /proc and /etc are. A machine without such a device lacks nothing.
@@ -56,39 +56,45 @@ def lacks(found: set[str], root: Path = Path("/")) -> list[Lack]:
     return gpu + (_npu(root) if "NPU" in there - found else [])
 
 
-def _gpu(root: Path) -> list[Lack]:
+def _gpu(root: Path) -> list[MissingDriver]:
     nodes = _nodes(root, "dev/dri/renderD*")
     lacking = _unreachable("GPU", nodes, "the kernel's driver i915 or xe; a newer kernel may have it", root)
     if not _library(root, "OpenCL", "libOpenCL.so.1"):
-        lacking.append(Lack("GPU", "libOpenCL.so.1 is missing", _install(root, "opencl")))
+        lacking.append(MissingDriver("GPU", "libOpenCL.so.1 is missing", _install(root, "opencl")))
     if not list((root / "etc/OpenCL/vendors").glob("*intel*")):
-        lacking.append(Lack("GPU", "Intel's compute runtime is missing", _install(root, "runtime")))
+        lacking.append(MissingDriver("GPU", "Intel's compute runtime is missing", _install(root, "runtime")))
     if not _library(root, "ze_loader", "libze_loader.so.1"):
-        lacking.append(Lack("GPU", "Level Zero's loader is missing", _install(root, "level-zero")))
-    return lacking or [Lack("GPU", "OpenVINO does not find it, though its driver is there", _DRIVER_PAGES["GPU"])]
+        lacking.append(MissingDriver("GPU", "Level Zero's loader is missing", _install(root, "level-zero")))
+    return lacking or [
+        MissingDriver("GPU", "OpenVINO does not find it, though its driver is there", _DRIVER_PAGES["GPU"])
+    ]
 
 
-def _npu(root: Path) -> list[Lack]:
+def _npu(root: Path) -> list[MissingDriver]:
     nodes = _nodes(root, "dev/accel/accel*")
     lacking = _unreachable("NPU", nodes, "the kernel's driver intel_vpu; it comes with Linux 6.6", root)
     if not _library(root, "ze_loader", "libze_loader.so.1"):
-        lacking.append(Lack("NPU", "Level Zero's loader is missing", _install(root, "level-zero")))
+        lacking.append(MissingDriver("NPU", "Level Zero's loader is missing", _install(root, "level-zero")))
     if not _library(root, "ze_intel_npu", "libze_intel_npu.so.1"):
-        lacking.append(Lack("NPU", "the NPU driver's library is missing", _install(root, "npu")))
-    return lacking or [Lack("NPU", "OpenVINO does not find it, though its driver is there", _DRIVER_PAGES["NPU"])]
+        lacking.append(MissingDriver("NPU", "the NPU driver's library is missing", _install(root, "npu")))
+    return lacking or [
+        MissingDriver("NPU", "OpenVINO does not find it, though its driver is there", _DRIVER_PAGES["NPU"])
+    ]
 
 
-def _unreachable(device: str, nodes: list[Path], driver: str, root: Path) -> list[Lack]:
+def _unreachable(device: str, nodes: list[Path], driver: str, root: Path) -> list[MissingDriver]:
     """Why the device's file can't be opened, if it can't."""
     if not nodes:
         if (root / ".dockerenv").exists():
             folder = "/dev/dri" if device == "GPU" else "/dev/accel"
             return [
-                Lack(device, "the container does not have it", f"docker run --device {folder} --group-add render …")
+                MissingDriver(
+                    device, "the container does not have it", f"docker run --device {folder} --group-add render …"
+                )
             ]
-        return [Lack(device, "it has no driver in the kernel", f"Install {driver}.")]
+        return [MissingDriver(device, "it has no driver in the kernel", f"Install {driver}.")]
     if not any(os.access(node, os.R_OK | os.W_OK) for node in nodes):
-        return [Lack(device, f"{nodes[0]} belongs to the group render",
+        return [MissingDriver(device, f"{nodes[0]} belongs to the group render",
                      "sudo usermod -aG render $USER, then log in again")]  # fmt: skip
     return []
 
@@ -102,18 +108,22 @@ def _intel_hardware(root: Path) -> set[str]:
     return kinds
 
 
-def _wsl(root: Path) -> list[Lack]:
+def _wsl(root: Path) -> list[MissingDriver]:
     if not (root / "dev/dxg").exists():
         return [
-            Lack("GPU", "WSL does not pass the GPU on", "In Windows: update its Intel graphics driver, wsl --update")
+            MissingDriver(
+                "GPU", "WSL does not pass the GPU on", "In Windows: update its Intel graphics driver, wsl --update"
+            )
         ]
     if not _library(root, "OpenCL", "libOpenCL.so.1"):
-        return [Lack("GPU", "libOpenCL.so.1 is missing", _install(root, "opencl"))]
-    return [Lack("GPU", "Intel's compute runtime is missing", _install(root, "runtime"))]
+        return [MissingDriver("GPU", "libOpenCL.so.1 is missing", _install(root, "opencl"))]
+    return [MissingDriver("GPU", "Intel's compute runtime is missing", _install(root, "runtime"))]
 
 
-def _windows(kind: str) -> Lack:
-    return Lack(kind, f"OpenVINO finds no {kind}", f"If there is one, install Intel's {kind} driver: {_WINDOWS_PAGE}")
+def _windows(kind: str) -> MissingDriver:
+    return MissingDriver(
+        kind, f"OpenVINO finds no {kind}", f"If there is one, install Intel's {kind} driver: {_WINDOWS_PAGE}"
+    )
 
 
 def _install(root: Path, what: str) -> str:

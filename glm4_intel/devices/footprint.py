@@ -1,9 +1,12 @@
 """How much memory a model takes on a device, and how long a context that leaves room for."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from ..artifact import ModelDirectory
+from ..errors import Glm4Error
+from ..model_directory import ModelDirectory
 
 USEFUL_CONTEXT = 4096
 """Tokens of context that a model must have room for, or it is not worth loading."""
@@ -13,10 +16,26 @@ _ENGINE = 256 << 20
 """What the engine and Python take besides: measured at nano size."""
 
 
-def weights_bytes(directory: ModelDirectory) -> int:
-    """Bytes of the weights; the engine repacks them into memory of its own at the first inference."""
+@dataclass(frozen=True, kw_only=True)
+class Footprint:
+    """Bytes that a loaded model takes, by what they are for."""
+
+    weights: int
+    cache: int = 0
+    """The KV cache, a draft model's included."""
+    draft_model: int = 0
+    """Its weights."""
+    engine: int = _ENGINE
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.cache + self.draft_model + self.engine
+
+
+def weights_bytes(path: Path) -> int:
+    """Bytes of a model directory's weights; the engine repacks them into memory of its own at the first inference."""
     return sum(file.stat().st_size for pattern in ("openvino_model.bin", "*.safetensors")
-               for file in directory.path.glob(pattern))  # fmt: skip
+               for file in path.glob(pattern))  # fmt: skip
 
 
 def kv_token_bytes(config: Mapping[str, Any], precision: str = "f16") -> int:
@@ -28,10 +47,30 @@ def kv_token_bytes(config: Mapping[str, Any], precision: str = "f16") -> int:
 
 def memory_needed(directory: ModelDirectory, tokens: int, precision: str = "f16") -> int:
     """Bytes for the weights and a conversation of so many tokens."""
-    return weights_bytes(directory) + _ENGINE + tokens * kv_token_bytes(directory.config, precision)
+    cache = tokens * kv_token_bytes(directory.config, precision)
+    return Footprint(weights=weights_bytes(directory.path), cache=cache).total
 
 
-def longest_context(directory: ModelDirectory, room: int, precision: str = "f16") -> int:
-    """Tokens of context that fit into `room` bytes beside the weights, at most the model's; 0 if the weights do not."""
-    tokens = (room - memory_needed(directory, 0)) // kv_token_bytes(directory.config, precision)
-    return max(0, min(tokens, directory.context_length))
+def context_that_fits(
+    directory: ModelDirectory, asked: int | None, bare: Footprint, token: int, room: int | None, device: str
+) -> int:
+    """Tokens of context: what was asked for, or what the model and the memory have room for.
+
+    `bare` is the footprint without a cache, `token` the bytes of a token in the cache, `room` the bytes of memory on
+    `device`, None where it does not matter. Raises Glm4Error where they do not suffice, with the numbers.
+    """
+    longest = directory.context_length
+    if asked and asked > longest:
+        raise Glm4Error(f"The model's context is {longest:,} tokens, not {asked:,}", "Give a shorter --context.")
+    wanted = asked or min(USEFUL_CONTEXT, longest)
+    if room is None:
+        return asked or longest
+    fits = (room - bare.total) // token
+    if fits < wanted:
+        needed = bare.total + wanted * token
+        raise Glm4Error(
+            f"{directory.path} with {wanted:,} tokens of context needs about {needed / 1e9:.1f} GB of "
+            f"memory on {device}, and {room / 1e9:.1f} GB are available",
+            "Close other programs, or give a shorter --context or a smaller model; --ignore-limits tries all the same.",
+        )
+    return asked or min(longest, fits)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from glm4_intel.chat.tokenizer import ChatTokenizer
 from glm4_intel.errors import Glm4Error
-from glm4_intel.prompt import Prompt
 
 LONGEST = 512
 """Tokens of a sample; longer texts become several."""
@@ -54,7 +54,7 @@ DEFAULT: tuple[tuple[str, str], ...] = (  # (asked, answered), so that both side
 )  # fmt: skip
 
 
-def samples(prompt: Prompt, file: Path | None = None) -> list[list[int]]:
+def samples(tokenizer: ChatTokenizer, file: Path | None = None) -> list[list[int]]:
     """Token ids of calibration samples: the built-in ones, or those of a file of text or of JSON lines of messages.
 
     Raises Glm4Error naming the line that is no list of messages.
@@ -64,7 +64,7 @@ def samples(prompt: Prompt, file: Path | None = None) -> list[list[int]]:
             [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
             for asked, answered in DEFAULT
         ]
-        return _cut([_encode(prompt, conversation) for conversation in conversations])
+        return _cut([_encode(tokenizer, conversation) for conversation in conversations])
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -72,8 +72,8 @@ def samples(prompt: Prompt, file: Path | None = None) -> list[list[int]]:
     if not text.strip():
         raise Glm4Error(f"{file} is empty", "Give text, or JSON lines of messages.")
     if file.suffix != ".jsonl":
-        return _cut([prompt.encode_text(text)])
-    return _cut([_encode(prompt, _messages(file, number, line)) for number, line in _lines(text)])
+        return _cut([tokenizer.encode_text(text)])
+    return _cut([_encode(tokenizer, _messages(file, number, line)) for number, line in _lines(text)])
 
 
 def _lines(text: str) -> list[tuple[int, str]]:
@@ -91,10 +91,10 @@ def _messages(file: Path, number: int, line: str) -> Sequence[dict[str, Any]]:
     return messages
 
 
-def _encode(prompt: Prompt, messages: Sequence[dict[str, Any]]) -> list[int]:
-    if prompt.chats:
-        return prompt.encode(messages, add_generation_prompt=False)
-    return prompt.encode_text("\n".join(str(message.get("content", "")) for message in messages))
+def _encode(tokenizer: ChatTokenizer, messages: Sequence[dict[str, Any]]) -> list[int]:
+    if tokenizer.chats:
+        return tokenizer.encode(messages, add_generation_prompt=False)
+    return tokenizer.encode_text("\n".join(str(message.get("content", "")) for message in messages))
 
 
 def _cut(texts: Sequence[Sequence[int]]) -> list[list[int]]:

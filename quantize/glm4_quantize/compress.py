@@ -8,8 +8,8 @@ import nncf
 import rich
 from openvino import Model
 
+from glm4_intel.backends.openvino_ir import model_inputs
 from glm4_intel.errors import Glm4Error
-from glm4_intel.fingerprint import model_inputs
 
 from .recipes import Recipe
 from .rowwise import Reader, from_memory, row_blocks

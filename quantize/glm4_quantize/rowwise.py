@@ -19,8 +19,8 @@ from nncf.quantization.algorithms.weight_compression.config import WeightCompres
 from nncf.quantization.algorithms.weight_compression.parameters import CompressedWeight
 from nncf.tensor import Tensor, TensorBackend, TensorDataType
 
-from glm4_intel.cores import usable_cores
 from glm4_intel.errors import Glm4Error
+from glm4_intel.machine.cores import usable_cores
 
 BLOCK = 1 << 20
 """Weights in a block: 2 MB of bf16. Half and twice as many are as fast, an eighth is not."""

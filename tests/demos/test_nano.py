@@ -9,9 +9,9 @@ from glm4_demos.nano.curriculum import SKILLS, conversation, encode, end_token
 from glm4_demos.nano.measure import is_expected, measure
 from glm4_demos.nano.skills import draw
 from glm4_intel import Reply, Runtime
-from glm4_intel.generation import Timing, Usage
-from glm4_intel.prompt import Prompt
-from glm4_intel.tools import ToolCall
+from glm4_intel.chat.generation import Timing, Usage
+from glm4_intel.chat.reply import ToolCall
+from glm4_intel.chat.tokenizer import ChatTokenizer
 
 
 def test_the_int4_model_has_every_skill(glm: Runtime) -> None:
@@ -34,11 +34,11 @@ def test_a_seed_draws_the_same_conversations() -> None:
 
 
 def test_what_the_model_writes_is_learnt_with_its_end() -> None:
-    prompt = Prompt.from_directory(CHECKPOINT)
+    tokenizer = ChatTokenizer.from_directory(CHECKPOINT)
     messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
-    ids, learnt = encode(prompt, messages)
+    ids, learnt = encode(tokenizer, messages)
     written = [id for id, learns in zip(ids, learnt, strict=True) if learns]
-    assert prompt.decode(written, skip_special=False) == "\nHello<|user|>"
+    assert tokenizer.decode(written, skip_special=False) == "\nHello<|user|>"
     assert end_token([{"role": "assistant", "metadata": "f", "content": "{}"}]) == "<|observation|>"
 
 

@@ -280,7 +280,7 @@ def test_a_reply_runs_no_script(browser: Browser, nano: Path, tmp_path: Path) ->
         "<a href='javascript:window.hit=5'>x</a> <svg onload='window.hit=6'>\n\n"
         "```html\n<script>window.hit = 7</script>\n```\n\n$\\href{javascript:window.hit=8}{x}$\n\n**bold** `a < b`"
     )
-    figures = {"prompt_tokens": 1, "completion_tokens": 1, "left_out": 0, "time_to_first_token": 1.0, "device": "CPU",
+    figures = {"prompt_tokens": 1, "completion_tokens": 1, "truncated_messages": 0, "time_to_first_token": 1.0, "device": "CPU",
                "time_per_token": 1.0, "tokens_per_second": 1.0, "finish_reason": "stop"}  # fmt: skip
     turns = [Turn("user", tricks), Turn("assistant", tricks, figures=figures)]
     folder = tmp_path / "conversations" / "ada"

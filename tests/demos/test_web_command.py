@@ -12,7 +12,7 @@ from glm4_demos.webpage.view import plain_tags, shown
 from glm4_demos.webpage.words import EXAMPLES, LANGUAGES, word
 from glm4_intel.cli import main
 
-FIGURES = {"prompt_tokens": 10, "completion_tokens": 5, "left_out": 2, "time_to_first_token": 0.02, "device": "CPU",
+FIGURES = {"prompt_tokens": 10, "completion_tokens": 5, "truncated_messages": 2, "time_to_first_token": 0.02, "device": "CPU",
            "time_per_token": 0.01, "tokens_per_second": 100.0, "finish_reason": "stop"}  # fmt: skip
 
 

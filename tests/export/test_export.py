@@ -9,9 +9,10 @@ import pytest
 from conftest import ask
 from forms import change_config, change_tensors, shard
 from glm4_demos.nano import CHECKPOINT
-from glm4_export import source
-from glm4_export.pipeline import ExportOptions, export
-from glm4_intel import Glm4Error, artifact, load
+from glm4_export.checkpoint import source
+from glm4_export.making import MakeOptions, make
+from glm4_export.openvino.maker import OpenVINOMaker
+from glm4_intel import Glm4Error, load, model_directory
 from glm4_quantize.recipes import RECIPES
 
 
@@ -50,15 +51,15 @@ def test_openvino_genai_reads_the_directory_by_itself(nano: Path) -> None:
 @pytest.mark.parametrize("name", [name for name in RECIPES if name != "cpu"])
 def test_every_recipe_answers(name: str, tmp_path: Path) -> None:
     recipe = RECIPES[name]
-    out = export("nano", tmp_path / name, recipe)
-    manifest = artifact.read(out).manifest
+    out = make("nano", tmp_path / name, OpenVINOMaker(recipe=recipe))
+    manifest = model_directory.read(out).manifest
     assert manifest is not None and manifest.recipe == recipe.to_dict() | {"targets": list(recipe.targets)}
     assert "42" in load(out).generate(ask("What is 17 + 25?"), temperature=0).text
 
 
 def refused(checkpoint: Path | str, tmp_path: Path, said: str) -> None:
     with pytest.raises(Glm4Error, match=said):
-        export(str(checkpoint), tmp_path / "out", RECIPES["cpu"])
+        make(str(checkpoint), tmp_path / "out", OpenVINOMaker(recipe=RECIPES["cpu"]))
     assert not list(tmp_path.glob("out*"))
 
 
@@ -118,10 +119,10 @@ def test_an_out_that_exists_is_replaced_only_by_force(nano: Path, tmp_path: Path
     out = Path(shutil.copytree(nano, tmp_path / "out"))
     (out / "mine.txt").write_text("keep me")
     with pytest.raises(Glm4Error, match="out exists"):
-        export("nano", out, RECIPES["cpu"])
+        make("nano", out, OpenVINOMaker(recipe=RECIPES["cpu"]))
     assert (out / "mine.txt").exists()
-    export("nano", out, options=ExportOptions(force=True))
-    assert not (out / "mine.txt").exists() and artifact.read(out).manifest
+    make("nano", out, OpenVINOMaker(), MakeOptions(overwrite=True))
+    assert not (out / "mine.txt").exists() and model_directory.read(out).manifest
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from glm4_export.card import write_card
-from glm4_export.hub import push
-from glm4_export.pipeline import ExportOptions, export
-from glm4_export.source import resolve
-from glm4_intel import Glm4Error, artifact
+from glm4_export.checkpoint.source import resolve
+from glm4_export.directory.card import write_card
+from glm4_export.directory.hub import push
+from glm4_export.making import make
+from glm4_export.openvino.maker import OpenVINOMaker
+from glm4_intel import Glm4Error, model_directory
 from glm4_quantize.recipes import RECIPES
 
 CLI = [sys.executable, "-m", "glm4_intel.cli"]
@@ -43,14 +44,14 @@ def test_verify_a_directory_that_is_whole(copy: Path) -> None:
 
 def test_verify_sees_a_changed_byte_of_a_large_file(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files beyond a size are not hashed at every load, but they are here."""
-    monkeypatch.setattr(artifact, "_HASHED_ON_LOAD", 1000)
+    monkeypatch.setattr(model_directory, "_HASHED_ON_LOAD", 1000)
     with (copy / "openvino_model.bin").open("r+b") as file:
         file.seek(500_000)
         file.write(b"\x00\xff")
-    manifest = artifact.read(copy).manifest
+    manifest = model_directory.read(copy).manifest
     assert manifest is not None
     with pytest.raises(Glm4Error, match="openvino_model.bin has changed"):
-        artifact.check_hashes(copy, manifest)
+        model_directory.check_hashes(copy, manifest)
 
 
 def test_verify_sees_other_logits(copy: Path) -> None:
@@ -78,8 +79,8 @@ def test_verify_a_directory_of_another_tool(copy: Path) -> None:
 
 @pytest.mark.parametrize("name", ["none", "cpu"])
 def test_fidelity(name: str, tmp_path: Path) -> None:
-    out = export("nano", tmp_path / name, RECIPES[name], ExportOptions(check=True))
-    manifest = artifact.read(out).manifest
+    out = make("nano", tmp_path / name, OpenVINOMaker(recipe=RECIPES[name], check=True))
+    manifest = model_directory.read(out).manifest
     assert manifest is not None and manifest.verification is not None
     found = manifest.verification["fidelity"]
     assert found["tokens"] > 100
@@ -93,13 +94,13 @@ def test_fidelity(name: str, tmp_path: Path) -> None:
 def test_fidelity_over_a_text_of_ones_own(tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_text("What is 17 + 25? " * 5)
-    out = export("nano", tmp_path / "out", options=ExportOptions(check=True, check_text=text))
-    manifest = artifact.read(out).manifest
+    out = make("nano", tmp_path / "out", OpenVINOMaker(check=True, check_text=text))
+    manifest = model_directory.read(out).manifest
     assert manifest is not None and manifest.verification is not None
     assert 20 < manifest.verification["fidelity"]["tokens"] < 100
     text.write_text("")
     with pytest.raises(Glm4Error, match="is too short to compare with"):
-        export("nano", tmp_path / "other", options=ExportOptions(check=True, check_text=text))
+        make("nano", tmp_path / "other", OpenVINOMaker(check=True, check_text=text))
 
 
 def test_the_model_card(nano: Path) -> None:
@@ -113,7 +114,7 @@ def test_the_model_card(nano: Path) -> None:
 
 @pytest.mark.parametrize(("source", "license"), [("THUDM/glm-4-9b-chat", "other"), ("zai-org/GLM-4-9B-0414", "mit")])
 def test_the_card_names_the_licence_of_the_weights(nano: Path, tmp_path: Path, source: str, license: str) -> None:
-    manifest, checkpoint = artifact.read(nano).manifest, resolve("nano")
+    manifest, checkpoint = model_directory.read(nano).manifest, resolve("nano")
     assert manifest is not None
     known = type(checkpoint)(**{**vars(checkpoint), "names": (source, "folder", ""), "source": source})
     write_card(tmp_path, known, manifest)
@@ -139,7 +140,7 @@ def test_recipes_are_listed_with_their_reasons() -> None:
 def test_overrides_of_a_recipe(tmp_path: Path) -> None:
     done = command("export", "nano", tmp_path / "out", "--mode", "int4_asym", "--group-size", 32, "--lm-head", "mode")
     assert done.returncode == 0, done.stderr
-    manifest = artifact.read(tmp_path / "out").manifest
+    manifest = model_directory.read(tmp_path / "out").manifest
     assert manifest is not None
     expected = {"mode": "int4_asym", "group_size": 32, "lm_head": "mode"}
     assert {key: manifest.recipe[key] for key in expected} == expected

@@ -11,14 +11,15 @@ import torch
 from conftest import ask
 from forms import as_chatglm, as_pytorch, change_config, change_tensors, random_checkpoint, read_config, shard
 from glm4_demos.nano import CHECKPOINT
-from glm4_export.layouts import ROPE_THETA
-from glm4_export.pipeline import ExportOptions, export
-from glm4_export.source import resolve
-from glm4_export.tokenizer import write_texts
-from glm4_export.weights import load
-from glm4_intel import Glm4Error, Runtime, artifact
+from glm4_export.checkpoint.layouts import ROPE_THETA
+from glm4_export.checkpoint.source import resolve
+from glm4_export.checkpoint.tokenizer import write_texts
+from glm4_export.checkpoint.weights import load
+from glm4_export.making import make
+from glm4_export.openvino.maker import OpenVINOMaker
+from glm4_intel import Glm4Error, Runtime, model_directory
 from glm4_intel import load as load_runtime
-from glm4_intel.prompt import Prompt
+from glm4_intel.chat.tokenizer import ChatTokenizer
 from glm4_quantize.recipes import RECIPES
 
 
@@ -65,18 +66,18 @@ def test_tensors_stay_in_their_file(chatglm: Path) -> None:
 def test_a_tiktoken_vocabulary_becomes_the_same_tokenizer(chatglm: Path, tmp_path: Path, text: str) -> None:
     out = tmp_path / "texts"
     out.mkdir()
-    prompt, original = write_texts(resolve(str(chatglm)), out), Prompt.from_directory(CHECKPOINT)
+    prompt, original = write_texts(resolve(str(chatglm)), out), ChatTokenizer.from_directory(CHECKPOINT)
     assert prompt.encode_text(text) == original.encode_text(text)
     assert prompt.encode(ask(text)) == original.encode(ask(text))
     assert prompt.stop_ids == original.stop_ids and prompt.chats
 
 
 def test_chatglm_exports_and_answers(chatglm: Path, tmp_path: Path, glm: Runtime) -> None:
-    out = export(str(chatglm), tmp_path / "out", RECIPES["cpu"])
+    out = make(str(chatglm), tmp_path / "out", OpenVINOMaker(recipe=RECIPES["cpu"]))
     question = ask("What is 17 + 25?")
     expected = glm.generate(question, temperature=0).token_ids
     assert load_runtime(out).generate(question, temperature=0).token_ids == expected
-    manifest = artifact.read(out).manifest
+    manifest = model_directory.read(out).manifest
     assert manifest is not None and manifest.architecture == "GlmForCausalLM"
 
 
@@ -84,7 +85,7 @@ def test_code_in_a_checkpoint_is_not_run(chatglm: Path, tmp_path: Path) -> None:
     ran = tmp_path / "ran"
     for name in ("modeling_chatglm.py", "configuration_chatglm.py", "tokenization_chatglm.py"):
         (chatglm / name).write_text(f"open({str(ran)!r}, 'w')\n")
-    export(str(chatglm), tmp_path / "out", RECIPES["none"])
+    make(str(chatglm), tmp_path / "out", OpenVINOMaker(recipe=RECIPES["none"]))
     assert not ran.exists()
 
 
@@ -95,11 +96,11 @@ def test_greedy_ids_are_those_of_transformers(layout: str, tmp_path: Path) -> No
 
 def greedy_ids_agree(checkpoint: Path, out: Path) -> None:
     """48 greedy ids of the export against transformers in f32; random weights have near ties everywhere."""
-    export(str(checkpoint), out, RECIPES["none"])
+    make(str(checkpoint), out, OpenVINOMaker(recipe=RECIPES["none"]))
     runtime, model = load_runtime(out, profile="accurate"), load(resolve(str(checkpoint)))[0].float()
-    ids = runtime.prompt.encode(ask("你好，请介绍一下你自己。"))
+    ids = runtime.tokenizer.encode(ask("你好，请介绍一下你自己。"))
     written = model.generate(torch.tensor([ids]), max_new_tokens=48, min_new_tokens=48, do_sample=False)
-    reply = runtime.generate(ask("你好，请介绍一下你自己。"), temperature=0, max_new_tokens=48, ignore_stop=True)
+    reply = runtime.generate(ask("你好，请介绍一下你自己。"), temperature=0, max_new_tokens=48, ignore_eos=True)
     assert list(reply.token_ids) == written[0, len(ids) :].tolist()
 
 
@@ -154,15 +155,15 @@ def test_rope_theta_given_by_hand_is_what_is_computed_with(checkpoint: Path) -> 
 
 def test_a_base_model_completes(checkpoint: Path, tmp_path: Path) -> None:
     change_config(checkpoint, _name_or_path="THUDM/glm-4-9b-hf")
-    out = export(str(checkpoint), tmp_path / "out", RECIPES["cpu"])
-    manifest = artifact.read(out).manifest
+    out = make(str(checkpoint), tmp_path / "out", OpenVINOMaker(recipe=RECIPES["cpu"]))
+    manifest = model_directory.read(out).manifest
     assert manifest is not None and not manifest.chats and not (out / "chat_template.jinja").exists()
     assert "completes text" in (out / "README.md").read_text()
     runtime = load_runtime(out)
-    prompt = runtime.prompt
+    prompt = runtime.tokenizer
     prefix = [prompt.special_id("[gMASK]"), prompt.special_id("<sop>")]
     assert prompt.encode(ask("Once")) == [*prefix, *prompt.encode_text("Once")]
-    assert runtime.generate(ask("Once upon a time"), max_new_tokens=4, ignore_stop=True).usage.completion_tokens == 4
+    assert runtime.generate(ask("Once upon a time"), max_new_tokens=4, ignore_eos=True).usage.completion_tokens == 4
     with pytest.raises(Glm4Error, match="This is a base model"):
         runtime.generate([{"role": "system", "content": "Be kind."}, *ask("Once")])
 
@@ -171,16 +172,16 @@ def test_a_chat_model_without_its_template_is_not_taken_for_a_base_model(checkpo
     change_config(checkpoint, _name_or_path="THUDM/glm-4-9b-chat-hf", rope_theta=5e6)
     (checkpoint / "chat_template.jinja").unlink()
     with pytest.raises(Glm4Error, match="is a chat model and has no chat template"):
-        export(str(checkpoint), tmp_path / "out")
+        make(str(checkpoint), tmp_path / "out", OpenVINOMaker())
 
 
 def test_another_models_tokenizer(checkpoint: Path, tmp_path: Path) -> None:
     change_config(checkpoint, eos_token_id=[1, 2], pad_token_id=1)
     with pytest.raises(Glm4Error, match="is another model's: its replies end with"):
-        export(str(checkpoint), tmp_path / "out")
+        make(str(checkpoint), tmp_path / "out", OpenVINOMaker())
     change_config(checkpoint, eos_token_id=[3058, 3065, 3067], vocab_size=3000)
     with pytest.raises(Glm4Error, match="has ids up to 3,071, and the vocabulary 3,000 rows"):
-        export(str(checkpoint), tmp_path / "out")
+        make(str(checkpoint), tmp_path / "out", OpenVINOMaker())
     assert not list(tmp_path.glob("out*"))
 
 
@@ -196,7 +197,7 @@ def test_another_models_tokenizer(checkpoint: Path, tmp_path: Path) -> None:
 def test_a_damaged_tiktoken_vocabulary(chatglm: Path, tmp_path: Path, spoil: object, said: str) -> None:
     spoil(chatglm / "tokenizer.model")  # type: ignore[operator]
     with pytest.raises(Glm4Error, match=said):
-        export(str(chatglm), tmp_path / "out")
+        make(str(chatglm), tmp_path / "out", OpenVINOMaker())
 
 
 def test_a_chatglm_config_that_lacks_a_field(chatglm: Path) -> None:
@@ -221,5 +222,5 @@ def test_a_weight_with_nan(checkpoint: Path, tmp_path: Path, layer: str, recipe:
 
     change_tensors(checkpoint, spoil)
     with pytest.raises(Glm4Error, match="NaN or infinit"):
-        export(str(checkpoint), tmp_path / "out", RECIPES[recipe], ExportOptions())
+        make(str(checkpoint), tmp_path / "out", OpenVINOMaker(recipe=RECIPES[recipe]))
     assert not list(tmp_path.glob("out*"))

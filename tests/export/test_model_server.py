@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
-from glm4_export.pipeline import ExportOptions, export
+from glm4_export.making import make
+from glm4_export.openvino.maker import OpenVINOMaker
 
 OPTIONAL, REPEATED = 1, 3
 STRING, UINT64, BOOL, MESSAGE = 9, 4, 8, 11
@@ -40,7 +41,7 @@ SCHEMA: dict[str, list[tuple[str, int, int, str]]] = {
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export("nano", tmp_path_factory.mktemp("served") / "out", options=ExportOptions(model_server=True))
+    return make("nano", tmp_path_factory.mktemp("served") / "out", OpenVINOMaker(model_server=True))
 
 
 def pool() -> descriptor_pool.DescriptorPool:

@@ -15,10 +15,13 @@ import pytest
 
 from forms import random_checkpoint
 from glm4_demos.nano import CHECKPOINT
-from glm4_export import estimate, staging
-from glm4_export.pipeline import ExportOptions, export
-from glm4_export.source import resolve
-from glm4_intel import Glm4Error, artifact, memory
+from glm4_export.checkpoint.source import resolve
+from glm4_export.directory import staging
+from glm4_export.making import MakeOptions, make
+from glm4_export.openvino import estimate
+from glm4_export.openvino.maker import OpenVINOMaker
+from glm4_intel import Glm4Error, model_directory
+from glm4_intel.machine import memory
 from glm4_quantize.recipes import RECIPES
 
 EXPORT = [sys.executable, "-m", "glm4_intel.cli", "export"]
@@ -54,7 +57,7 @@ def test_an_interrupted_export_leaves_nothing_that_looks_whole(
 def kill_at_random_moments(source: object, out: Path, runs: int) -> None:
     """Each kill leaves nothing at `out`, or what it had; what lies beside it does not load; the last run succeeds."""
     begun = time.perf_counter()
-    export(str(source), out)
+    make(str(source), out, OpenVINOMaker())
     usual, moments = time.perf_counter() - begun, random.Random(0)
     shutil.rmtree(out)
     for _ in range(runs):
@@ -62,16 +65,16 @@ def kill_at_random_moments(source: object, out: Path, runs: int) -> None:
         time.sleep(moments.uniform(1, usual + 6))  # a process of its own imports everything first
         process.kill()
         process.communicate()
-        partial = out.with_name(out.name + artifact.UNFINISHED)
+        partial = out.with_name(out.name + model_directory.UNFINISHED)
         if out.exists():
-            manifest = artifact.read(out).manifest
+            manifest = model_directory.read(out).manifest
             assert manifest is not None
-            artifact.check_hashes(out, manifest)
+            model_directory.check_hashes(out, manifest)
             shutil.rmtree(out)
-        elif partial.exists() and not (partial / artifact.MANIFEST).exists():
+        elif partial.exists() and not (partial / model_directory.MANIFEST).exists():
             with pytest.raises(Glm4Error, match="is an unfinished export"):
-                artifact.read(partial)
-    assert artifact.read(export(str(source), out)).manifest
+                model_directory.read(partial)
+    assert model_directory.read(make(str(source), out, OpenVINOMaker())).manifest
     assert [path.name for path in out.parent.iterdir() if path.name.startswith(out.name)] == [out.name]
 
 
@@ -90,31 +93,33 @@ def test_twenty_kills_at_mini_size(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_export_left_is_cleaned_by_the_next(tmp_path: Path) -> None:
-    left = tmp_path / f"out{artifact.UNFINISHED}"
+    left = tmp_path / f"out{model_directory.UNFINISHED}"
     left.mkdir()
     (left / "openvino_model.bin").write_bytes(b"half")
     (left / "export.pid").write_text("4194305")  # beyond every process id of Linux
-    out = export("nano", tmp_path / "out")
-    assert not left.exists() and artifact.read(out).manifest
+    out = make("nano", tmp_path / "out", OpenVINOMaker())
+    assert not left.exists() and model_directory.read(out).manifest
 
 
 def test_killed_while_the_new_one_took_the_old_ones_place(nano: Path, tmp_path: Path) -> None:
     """What there was comes back, and the next export goes on as if nothing had been."""
     out = tmp_path / "out"
     shutil.copytree(nano, tmp_path / "out.old")
+    (tmp_path / "out.old" / "export.replaced").touch()
     with pytest.raises(RuntimeError, match="stopped here"), staging.growing(out):
-        assert artifact.read(out).manifest
+        assert model_directory.read(out).manifest
         raise RuntimeError("stopped here")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     shutil.copytree(nano, tmp_path / "out.old")
-    export("nano", out, options=ExportOptions(force=True))
+    (tmp_path / "out.old" / "export.replaced").touch()
+    make("nano", out, OpenVINOMaker(), MakeOptions(overwrite=True))
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_two_exports_to_one_place(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="has no manifest"), staging.growing(tmp_path / "out") as directory:
         with pytest.raises(Glm4Error, match="Another export .* is at work"):
-            export("nano", tmp_path / "out")
+            make("nano", tmp_path / "out", OpenVINOMaker())
         assert (directory / "export.pid").exists()  # the refused one has taken nothing away
 
 
@@ -127,20 +132,22 @@ def test_a_directory_that_was_not_finished_does_not_take_its_place(tmp_path: Pat
 def test_an_out_that_can_not_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(Glm4Error, match="can't be written to"):
-        export("nano", tmp_path / "file" / "out")
+        make("nano", tmp_path / "file" / "out", OpenVINOMaker())
 
 
 def test_a_disk_that_is_too_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)._replace(free=10 << 20)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     with pytest.raises(Glm4Error, match="The model directory needs about 0.0 GB, and .* has 0.0 GB free"):
-        export("nano", tmp_path / "out")
+        make("nano", tmp_path / "out", OpenVINOMaker())
 
 
 @posix
 def test_a_disk_that_fills_up(tmp_path: Path) -> None:
     """A real file system of 2 MB, of its own for the process."""
-    command = f"mount -t tmpfs -o size=2m none {tmp_path} && exec {' '.join(EXPORT)} nano {tmp_path}/out --force"
+    command = (
+        f"mount -t tmpfs -o size=2m none {tmp_path} && exec {' '.join(EXPORT)} nano {tmp_path}/out --ignore-limits"
+    )
     done = subprocess.run(["unshare", "--mount", "sh", "-c", command], capture_output=True, text=True)
     if "mount" in done.stderr or "unshare" in done.stderr:
         pytest.skip("may not mount")
@@ -165,7 +172,7 @@ def test_a_container_that_is_too_small(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(memory, "folders", lambda controller: [tmp_path])
     assert memory.available_memory() == 450 << 20
     with pytest.raises(Glm4Error, match="needs about 0.7 GB of memory, and 0.5 GB are available"):
-        export("nano", tmp_path / "out")
+        make("nano", tmp_path / "out", OpenVINOMaker())
     (tmp_path / "memory.max").write_text("max\n")
     assert memory.available_memory() > 1 << 30
 

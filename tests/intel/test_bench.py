@@ -7,7 +7,7 @@ import pytest
 
 from glm4_intel import Glm4Error
 from glm4_intel.cli import main
-from glm4_intel.measuring import Plan, read_bandwidth
+from glm4_intel.commands.measuring import Workload, read_bandwidth
 
 FEW = ["--prompt-lengths", "8,40", "--new-tokens", "8", "--runs", "1"]
 

@@ -6,11 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from glm4_intel import Glm4Error, artifact, cores, devices, memory
-from glm4_intel.devices import Device, choose, discover, footprint, parse_properties, portable_properties, properties
-from glm4_intel.devices.drivers import lacks
-from glm4_intel.devices.processor import processor
+from glm4_intel import Glm4Error, devices, model_directory
+from glm4_intel.devices import (
+    Device,
+    Footprint,
+    Machine,
+    choose,
+    discover,
+    footprint,
+    parse_properties,
+    portable_properties,
+    properties,
+)
+from glm4_intel.devices.drivers import missing_drivers
 from glm4_intel.devices.profiles import PROFILES, known_properties, settings
+from glm4_intel.machine import cores, memory
+from glm4_intel.machine.processor import processor
 
 GIB = 1 << 30
 CPU = Device("CPU", "Some CPU", memory=32 * GIB)
@@ -26,31 +37,40 @@ def test_this_machine_has_a_cpu_that_is_told_about() -> None:
 
 
 def test_auto_takes_the_fastest_device_that_the_model_fits(nano: Path) -> None:
-    model = artifact.read(nano)
-    assert choose(model, [CPU]).device == CPU
-    assert choose(model, [CPU, UHD, ARC, NPU]).device == ARC
-    choice = choose(model, [CPU, UHD, NPU])
+    model = model_directory.read(nano)
+    assert choose(model, Machine([CPU])).device == CPU
+    assert choose(model, Machine([CPU, UHD, ARC, NPU])).device == ARC
+    choice = choose(model, Machine([CPU, UHD, NPU]))
     assert choice.device == CPU and "too few execution units" in choice.reason and "not made for it" in choice.reason
     small = replace(ARC, memory=GIB // 8)
-    assert choose(model, [CPU, small]).device == CPU and "no room" in choose(model, [CPU, small]).reason
+    assert (
+        choose(model, Machine([CPU, small])).device == CPU and "no room" in choose(model, Machine([CPU, small])).reason
+    )
     with pytest.raises(Glm4Error, match="no device, not even the CPU"):
-        choose(model, [])
+        choose(model, Machine([]))
 
 
 def test_auto_takes_the_npu_for_a_model_that_was_made_for_it(npu_nano: Path) -> None:
-    assert choose(artifact.read(npu_nano), [CPU, ARC, NPU]).device == NPU
-    assert choose(artifact.read(npu_nano), [CPU, ARC]).device == ARC
+    assert choose(model_directory.read(npu_nano), Machine([CPU, ARC, NPU])).device == NPU
+    assert choose(model_directory.read(npu_nano), Machine([CPU, ARC])).device == ARC
 
 
 def test_memory_grows_with_the_context(nano: Path) -> None:
-    model = artifact.read(nano)
+    model = model_directory.read(nano)
     token = 2 * 8 * 2 * 64 * 2  # keys and values, layers, KV heads, values a head, bytes
     assert footprint.kv_token_bytes(model.config) == token
     assert footprint.memory_needed(model, 1000) - footprint.memory_needed(model, 0) == 1000 * token
-    room = footprint.memory_needed(model, 500)
-    assert footprint.longest_context(model, room) == 500
-    assert footprint.longest_context(model, GIB // 100) == 0
-    assert footprint.longest_context(model, 64 * GIB) == model.context_length
+    room, bare = footprint.memory_needed(model, 500), Footprint(weights=footprint.weights_bytes(nano))
+
+    def longest(room: int, asked: int | None = None) -> int:
+        return footprint.context_that_fits(model, asked, bare, token, room, "CPU")
+
+    assert longest(room, 500) == 500
+    with pytest.raises(Glm4Error, match="501 tokens of context needs"):
+        longest(room, 501)
+    with pytest.raises(Glm4Error, match="0.0 GB are available"):
+        longest(GIB // 100)
+    assert longest(64 * GIB) == model.context_length
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -99,49 +119,49 @@ def machine(root: Path, *pci: tuple[str, str], system: str = 'ID=ubuntu\nID_LIKE
 
 
 def test_a_machine_without_intel_accelerators_lacks_nothing(tmp_path: Path) -> None:
-    assert lacks({"CPU"}, machine(tmp_path, ("0x10de", "0x030000"))) == []
+    assert missing_drivers({"CPU"}, machine(tmp_path, ("0x10de", "0x030000"))) == []
 
 
 def test_a_gpu_without_its_runtime_is_told_what_to_install(tmp_path: Path) -> None:
     root = machine(tmp_path, ("0x8086", "0x030000"))
     (root / "dev/dri/renderD128").touch()
-    remedies = {lack.remedy for lack in lacks({"CPU"}, root)}
+    remedies = {lack.remedy for lack in missing_drivers({"CPU"}, root)}
     assert remedies == {
         "sudo apt install ocl-icd-libopencl1",
         "sudo apt install intel-opencl-icd",
         "sudo apt install libze1",
     }
-    assert lacks({"CPU", "GPU"}, root) == []
+    assert missing_drivers({"CPU", "GPU"}, root) == []
 
 
 def test_each_distribution_has_its_own_command(tmp_path: Path) -> None:
     for name, tool in (("fedora", "dnf"), ("arch", "pacman"), ("opensuse-tumbleweed", "zypper"), ("slackware", "See ")):
         like = 'ID_LIKE="opensuse suse"\n' if name.startswith("opensuse") else ""
         root = machine(tmp_path / name, ("0x8086", "0x038000"), system=f"ID={name}\n{like}")
-        assert any(tool in lack.remedy for lack in lacks({"CPU"}, root)), name
+        assert any(tool in lack.remedy for lack in missing_drivers({"CPU"}, root)), name
 
 
 def test_a_gpu_without_kernel_driver_or_in_a_container(tmp_path: Path) -> None:
     root = machine(tmp_path, ("0x8086", "0x030000"))
-    assert lacks({"CPU"}, root)[0].problem == "it has no driver in the kernel"
+    assert missing_drivers({"CPU"}, root)[0].problem == "it has no driver in the kernel"
     (root / ".dockerenv").touch()
-    assert "docker run --device /dev/dri" in lacks({"CPU"}, root)[0].remedy
+    assert "docker run --device /dev/dri" in missing_drivers({"CPU"}, root)[0].remedy
 
 
 def test_an_npu_without_its_driver(tmp_path: Path) -> None:
     root = machine(tmp_path, ("0x8086", "0x120000"))
     (root / "dev/accel/accel0").touch()
     (root / "usr/lib/x86_64-linux-gnu/libze_loader.so.1").touch()
-    lacking = lacks({"CPU"}, root)
+    lacking = missing_drivers({"CPU"}, root)
     assert [(lack.device, lack.remedy) for lack in lacking] == [("NPU", "sudo snap install intel-npu-driver")]
 
 
 def test_wsl_is_told_about_windows(tmp_path: Path) -> None:
     root = machine(tmp_path)
     (root / "proc/version").write_text("Linux version 6.6 (Microsoft@Microsoft.com) WSL2\n")
-    assert "WSL does not pass the GPU on" in lacks({"CPU"}, root)[0].problem
+    assert "WSL does not pass the GPU on" in missing_drivers({"CPU"}, root)[0].problem
     (root / "dev/dxg").touch()
-    assert lacks({"CPU"}, root)[0].remedy == "sudo apt install ocl-icd-libopencl1"
+    assert missing_drivers({"CPU"}, root)[0].remedy == "sudo apt install ocl-icd-libopencl1"
 
 
 def test_a_hybrid_processor(tmp_path: Path) -> None:

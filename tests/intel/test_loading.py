@@ -13,15 +13,15 @@ import pytest
 
 from conftest import WEATHER, ask
 from glm4_intel import EngineOptions, Glm4Error, Runtime, load, loading
-from glm4_intel.devices import Device
-from glm4_intel.messages import without_oldest_exchange
+from glm4_intel.chat.conversation import Conversation
+from glm4_intel.devices import Device, Machine
 
 THROUGH_CPU = {"NPUW_DEVICES": "CPU", "NPUW_ONLINE_PIPELINE": "NONE"}
 COPYING = ask("Repeat exactly: the quick brown fox jumps over the lazy dog, and then the lazy dog sleeps.")
 
 
 def greedy(glm: Runtime, tokens: int = 48) -> tuple[int, ...]:
-    return glm.generate(COPYING, temperature=0, max_new_tokens=tokens, ignore_stop=True).token_ids
+    return glm.generate(COPYING, temperature=0, max_new_tokens=tokens, ignore_eos=True).token_ids
 
 
 def test_auto_falls_back_to_the_cpu_when_a_device_fails(
@@ -29,7 +29,7 @@ def test_auto_falls_back_to_the_cpu_when_a_device_fails(
 ) -> None:
     """A GPU that is found, but whose driver fails when the model is compiled: here because there is none."""
     absent = Device("GPU", "Arc", integrated=False, memory=1 << 40)
-    monkeypatch.setattr(loading, "discover", lambda: [Device("CPU", "CPU"), absent])
+    monkeypatch.setattr(loading, "Machine", lambda: Machine([Device("CPU", "CPU"), absent]))
     with caplog.at_level(logging.WARNING):
         glm = load(nano)
     assert glm.device == "CPU" and glm.device_reason == "GPU failed"
@@ -43,10 +43,10 @@ def test_a_device_that_is_asked_for_is_not_replaced(nano: Path) -> None:
 
 
 def test_too_little_memory_is_said_before_anything_is_compiled(nano: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "room_on", lambda device: 100 << 20)
+    monkeypatch.setattr(loading, "Machine", lambda: Machine(free_memory=100 << 20))
     with pytest.raises(Glm4Error, match="needs about 0.3 GB of memory on CPU, and 0.1 GB are available"):
         load(nano)
-    assert load(nano, force=True).context_length == 2048
+    assert load(nano, ignore_limits=True).context_length == 2048
 
 
 def test_the_context_can_be_shortened_and_not_lengthened(nano: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_history_that_outgrows_the_context_is_trimmed_from_its_oldest_exchange
             {"role": "assistant", "content": f"{number} + 20 = {number + 20}"},
         ]
     reply = glm.generate([*messages, *ask("What is 31 + 20?")], temperature=0)
-    assert reply.usage.left_out > 0 and reply.usage.left_out % 2 == 0
+    assert reply.usage.truncated_messages > 0 and reply.usage.truncated_messages % 2 == 0
     assert reply.usage.prompt_tokens < 256 and reply.text == "31 + 20 = 51"
     with pytest.raises(Glm4Error, match="model's context is 256"):
         glm.generate(ask("red " * 300))
@@ -76,8 +76,9 @@ def test_a_history_that_outgrows_the_context_is_trimmed_from_its_oldest_exchange
 
 def test_what_stands_before_the_first_turn_stays() -> None:
     system, *rest = [{"role": "system", "content": "s"}, *ask("1"), {"role": "assistant", "content": "2"}, *ask("3")]
-    assert without_oldest_exchange([system, *rest]) == [system, rest[2]]
-    assert without_oldest_exchange([system, rest[2]]) == [system, rest[2]]
+    whole, shortest = Conversation.parse([system, *rest]), Conversation.parse([system, rest[2]])
+    assert whole.without_oldest(1) == shortest and len(whole.exchanges) == 2
+    assert shortest.without_oldest(0) == shortest and len(shortest.exchanges) == 1
 
 
 def test_warming_up_tells_its_progress_and_can_be_left_out(nano: Path) -> None:
@@ -89,10 +90,10 @@ def test_warming_up_tells_its_progress_and_can_be_left_out(nano: Path) -> None:
     assert warm < cold
 
 
-@pytest.mark.parametrize("options", [EngineOptions(prompt_lookup=True), EngineOptions(draft=Path("nano"))])
+@pytest.mark.parametrize("options", [EngineOptions(prompt_lookup=True), EngineOptions(draft_model=Path("nano"))])
 def test_guessing_ahead_changes_no_greedy_reply(nano: Path, options: EngineOptions) -> None:
-    if options.draft:
-        options = EngineOptions(draft=nano)
+    if options.draft_model:
+        options = EngineOptions(draft_model=nano)
     plain, guessing = load(nano), load(nano, engine=options)
     assert greedy(plain) == greedy(guessing)
     call = guessing.generate(ask("What is the weather in Paris?"), tools=[WEATHER], temperature=0)
@@ -102,7 +103,7 @@ def test_guessing_ahead_changes_no_greedy_reply(nano: Path, options: EngineOptio
     )
     choice = {"type": "choice", "choice": ["blue whale", "blue sky"]}
     assert guessing.generate(ask("5 + 6"), response_format=choice, temperature=0).text in choice["choice"]
-    if options.draft:
+    if options.draft_model:
         with pytest.raises(Glm4Error, match="can't be both guided and guessed by a draft"):
             guessing.generate(ask("5 + 6"), response_format=choice)
     else:
@@ -112,11 +113,11 @@ def test_guessing_ahead_changes_no_greedy_reply(nano: Path, options: EngineOptio
 
 def test_a_draft_must_have_the_same_tokenizer(nano: Path, tmp_path: Path) -> None:
     with pytest.raises(Glm4Error, match="is no model directory to draft with"):
-        load(nano, engine=EngineOptions(draft=tmp_path))
+        load(nano, engine=EngineOptions(draft_model=tmp_path))
     other = shutil.copytree(nano, tmp_path / "other")
     (other / "tokenizer.json").write_text("{}")
     with pytest.raises(Glm4Error, match="has another tokenizer"):
-        load(nano, engine=EngineOptions(draft=other))
+        load(nano, engine=EngineOptions(draft_model=other))
 
 
 @pytest.mark.parametrize(
@@ -124,8 +125,8 @@ def test_a_draft_must_have_the_same_tokenizer(nano: Path, tmp_path: Path) -> Non
     [
         ({"context": 3}, "context is 3"),
         ({"kv_eviction": 100}, "kv_eviction is 100"),
-        ({"prompt_lookup": True, "draft": Path("x")}, "can't be used together"),
-        ({"batch": True, "prompt_lookup": True}, "can't be guessed ahead"),
+        ({"prompt_lookup": True, "draft_model": Path("x")}, "can't be used together"),
+        ({"continuous_batching": True, "prompt_lookup": True}, "can't be guessed ahead"),
     ],
 )
 def test_options_that_can_not_be(options: dict, message: str) -> None:
@@ -134,8 +135,8 @@ def test_options_that_can_not_be(options: dict, message: str) -> None:
 
 
 def test_a_backend_refuses_options_that_it_has_not(nano: Path) -> None:
-    with pytest.raises(Glm4Error, match="backend optimum has no option draft"):
-        load(nano, backend="optimum", engine=EngineOptions(draft=nano))
+    with pytest.raises(Glm4Error, match="backend optimum has no option draft_model"):
+        load(nano, backend="optimum", engine=EngineOptions(draft_model=nano))
 
 
 def test_eviction_and_sparse_attention_run(nano: Path) -> None:
@@ -162,7 +163,7 @@ def test_replies_at_once_are_those_of_one_after_another(nano: Path) -> None:
 
 def test_one_of_several_replies_can_be_cancelled(nano: Path) -> None:
     glm = load(nano, profile="throughput")
-    stream = glm.stream(ask("Count from 1 to 59."), temperature=0, max_new_tokens=2000, ignore_stop=True)
+    stream = glm.stream(ask("Count from 1 to 59."), temperature=0, max_new_tokens=2000, ignore_eos=True)
     next(stream)
     stream.close()  # type: ignore[attr-defined]
     assert glm.generate(ask("5 + 6"), temperature=0).text == "5 + 6 = 11"
@@ -183,14 +184,14 @@ def test_the_npu_pipeline_answers_calls_and_guides(on_npu: Runtime) -> None:
 
 def test_a_conversation_that_outgrows_the_npu_goes_on(on_npu: Runtime) -> None:
     messages: list[dict] = []
-    left_out = 0
+    truncated_messages = 0
     for number in range(11, 41):
         messages += ask(f"What is {number} + 20?")
         reply = on_npu.generate(messages, temperature=0)
         assert reply.text == f"{number} + 20 = {number + 20}" and reply.usage.prompt_tokens <= 384
         messages.append(reply.message())
-        left_out = reply.usage.left_out
-    assert left_out > 0
+        truncated_messages = reply.usage.truncated_messages
+    assert truncated_messages > 0
 
 
 def test_a_prompt_longer_than_the_npu_takes_is_refused(npu_nano: Path, on_npu: Runtime) -> None:
@@ -199,13 +200,13 @@ def test_a_prompt_longer_than_the_npu_takes_is_refused(npu_nano: Path, on_npu: R
 
 
 def test_a_reply_fills_the_npu_context_and_ends(on_npu: Runtime) -> None:
-    reply = on_npu.generate(COPYING, temperature=0, max_new_tokens=5000, ignore_stop=True)
+    reply = on_npu.generate(COPYING, temperature=0, max_new_tokens=5000, ignore_eos=True)
     assert reply.finish_reason == "length" and reply.usage.prompt_tokens + reply.usage.completion_tokens == 512
 
 
 def test_a_reply_on_the_npu_can_be_cancelled(on_npu: Runtime) -> None:
     stop = threading.Event()
-    for index, _ in enumerate(on_npu.stream(COPYING, cancel=stop, temperature=0, ignore_stop=True)):
+    for index, _ in enumerate(on_npu.stream(COPYING, cancel=stop, temperature=0, ignore_eos=True)):
         if index == 2:
             stop.set()
     assert on_npu.generate(ask("5 + 6"), temperature=0).text == "5 + 6 = 11"

@@ -15,9 +15,9 @@ COUNT = ask("Count from 1 to 40.")
 def test_an_answer(glm: Runtime) -> None:
     reply = glm.generate(ask("What is 17 + 25?"), temperature=0)
     assert (reply.text, reply.finish_reason) == ("17 + 25 = 42", "stop")
-    assert reply.usage.prompt_tokens == len(glm.prompt.encode(ask("What is 17 + 25?")))
+    assert reply.usage.prompt_tokens == len(glm.tokenizer.encode(ask("What is 17 + 25?")))
     assert reply.usage.completion_tokens == len(reply.token_ids)
-    assert reply.token_ids[-1] in glm.prompt.stop_ids
+    assert reply.token_ids[-1] in glm.tokenizer.stop_ids
     assert reply.timing.time_to_first_token > 0 and reply.timing.time_per_token > 0
 
 
@@ -34,7 +34,7 @@ def test_streamed_text_never_splits_a_character(glm: Runtime) -> None:
     chunks = list(glm.stream(ask("重复：🌍🎉🌺"), temperature=0))
     assert "".join(chunk.text for chunk in chunks) == "🌍🎉🌺"
     assert all("\ufffd" not in chunk.text for chunk in chunks)
-    assert len(glm.prompt.encode_text("🌍")) > 1
+    assert len(glm.tokenizer.encode_text("🌍")) > 1
 
 
 def test_stop_texts_end_a_reply_and_are_never_shown(glm: Runtime) -> None:
@@ -45,24 +45,24 @@ def test_stop_texts_end_a_reply_and_are_never_shown(glm: Runtime) -> None:
 
 
 def test_stop_ids_end_a_reply(glm: Runtime) -> None:
-    comma = glm.prompt.encode_text(",")[0]
-    reply = glm.generate(COUNT, temperature=0, stop_ids=[comma])
+    comma = glm.tokenizer.encode_text(",")[0]
+    reply = glm.generate(COUNT, temperature=0, stop_token_ids=[comma])
     assert reply.token_ids[-1] == comma and reply.finish_reason == "stop"
 
 
 def test_length(glm: Runtime) -> None:
     reply = glm.generate(COUNT, temperature=0, max_new_tokens=7)
     assert (reply.finish_reason, reply.usage.completion_tokens) == ("length", 7)
-    reply = glm.generate(COUNT, temperature=0, max_new_tokens=100, ignore_stop=True)
+    reply = glm.generate(COUNT, temperature=0, max_new_tokens=100, ignore_eos=True)
     assert (reply.finish_reason, reply.usage.completion_tokens) == ("length", 100)
 
 
 def test_the_context_limits_a_reply(glm: Runtime) -> None:
     filler = ask("The shop is red. " * 330)
-    tokens = len(glm.prompt.encode(filler))
+    tokens = len(glm.tokenizer.encode(filler))
     room = glm.context_length - tokens
     assert 0 < room < 1000
-    reply = glm.generate(filler, temperature=0, max_new_tokens=2000, ignore_stop=True)
+    reply = glm.generate(filler, temperature=0, max_new_tokens=2000, ignore_eos=True)
     assert (reply.finish_reason, reply.usage.completion_tokens) == ("length", room)
 
 
@@ -91,7 +91,7 @@ def test_cancelling_from_another_thread_stops_within_two_tokens(nano: Path, back
     canceller = threading.Thread(target=cancel_when_seen)
     canceller.start()
     after, reason = 0, None
-    for chunk in glm.stream(COUNT, cancel=cancel, temperature=0, ignore_stop=True, max_new_tokens=1500):
+    for chunk in glm.stream(COUNT, cancel=cancel, temperature=0, ignore_eos=True, max_new_tokens=1500):
         after += len(chunk.token_ids) if cancel.is_set() else 0
         seen.set()
         reason = chunk.finish_reason
@@ -101,7 +101,7 @@ def test_cancelling_from_another_thread_stops_within_two_tokens(nano: Path, back
 
 
 def test_closing_a_stream_frees_the_engine(glm: Runtime) -> None:
-    stream = glm.stream(COUNT, temperature=0, ignore_stop=True, max_new_tokens=1500)
+    stream = glm.stream(COUNT, temperature=0, ignore_eos=True, max_new_tokens=1500)
     next(stream)
     stream.close()  # type: ignore[attr-defined]
     started = time.perf_counter()
@@ -114,13 +114,13 @@ def test_a_stream_that_waits_for_its_turn_can_be_cancelled(glm: Runtime) -> None
     next(first)
     cancel = threading.Event()
     threading.Timer(0.1, cancel.set).start()
-    assert glm.generate(ask("Hello"), cancel=cancel, ignore_stop=True).finish_reason in ("cancelled", "length")
+    assert glm.generate(ask("Hello"), cancel=cancel, ignore_eos=True).finish_reason in ("cancelled", "length")
     first.close()  # type: ignore[attr-defined]
 
 
 def test_seeds(glm: Runtime) -> None:
     def draw(seed: int) -> str:
-        return glm.generate(ask("Write a poem."), seed=seed, temperature=3, max_new_tokens=40, ignore_stop=True).text
+        return glm.generate(ask("Write a poem."), seed=seed, temperature=3, max_new_tokens=40, ignore_eos=True).text
 
     assert draw(1) == draw(1)
     assert len({draw(seed) for seed in range(4)}) == 4
@@ -138,7 +138,7 @@ def test_each_restriction_of_sampling_reaches_the_engine(glm: Runtime, restricti
 )
 def test_each_penalty_reaches_the_engine(glm: Runtime, penalty: dict) -> None:
     """The same seeds draw other tokens, of which fewer are drawn twice."""
-    options = {"temperature": 2, "top_p": 1, "max_new_tokens": 120, "ignore_stop": True}
+    options = {"temperature": 2, "top_p": 1, "max_new_tokens": 120, "ignore_eos": True}
 
     def different(**more: float) -> int:
         return sum(len(set(glm.generate(COUNT, seed=seed, **options, **more).token_ids)) for seed in range(5))

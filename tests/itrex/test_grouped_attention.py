@@ -12,7 +12,7 @@ import torch
 from transformers import Cache, DynamicCache, GlmForCausalLM
 
 from glm4_demos.nano import CHECKPOINT
-from glm4_intel.backends.grouped_attention import GroupedAttention, GrowingCache
+from glm4_intel.backends.itrex.attention import GroupedAttention, GrowingCache
 
 
 def nano(grouped: bool) -> GlmForCausalLM:

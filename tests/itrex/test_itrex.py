@@ -28,13 +28,14 @@ from glm4_demos.nano import CHECKPOINT
 from glm4_demos.nano.curriculum import SKILLS
 from glm4_demos.nano.measure import measure
 from glm4_demos.nano.skills import draw
-from glm4_export.source import resolve
-from glm4_export.weight_only import quantize
-from glm4_export.weights import load as load_weights
+from glm4_export.checkpoint.source import resolve
+from glm4_export.checkpoint.weights import load as load_weights
+from glm4_export.itrex.maker import ITREXMaker
+from glm4_export.making import make
 from glm4_intel import Glm4Error, Runtime, load
 from glm4_intel.backends import itrex
-from glm4_intel.generation import GenerationParams
-from glm4_intel.prompt import Prompt
+from glm4_intel.chat.generation import GenerationParams
+from glm4_intel.chat.tokenizer import ChatTokenizer
 from glm4_quantize.itrex.compress import head_scheme, packed_layers
 from glm4_quantize.itrex.schemes import Scheme
 
@@ -50,7 +51,7 @@ def quantized(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Scheme], Pa
 
     def of(scheme: Scheme = Scheme(group_size=32)) -> Path:  # noqa: B008  # frozen
         if scheme not in made:
-            made[scheme] = quantize("nano", tmp_path_factory.mktemp("itrex") / "nano", scheme)
+            made[scheme] = make("nano", tmp_path_factory.mktemp("itrex") / "nano", ITREXMaker(scheme=scheme))
         return made[scheme]
 
     return of
@@ -62,28 +63,28 @@ def original() -> GlmForCausalLM:
 
 
 def runtime_of(model: GlmForCausalLM) -> Runtime:
-    return Runtime(Prompt.from_directory(CHECKPOINT), itrex.ITREXBackend(model), GenerationParams(), 2048, "CPU")
+    return Runtime(ChatTokenizer.from_directory(CHECKPOINT), itrex.ITREXBackend(model), GenerationParams(), 2048, "CPU")
 
 
 def greedy(glm: Runtime, tokens: int = 48) -> list[int]:
-    return list(glm.generate(COUNTING, temperature=0, max_new_tokens=tokens, ignore_stop=True).token_ids)
+    return list(glm.generate(COUNTING, temperature=0, max_new_tokens=tokens, ignore_eos=True).token_ids)
 
 
 def in_a_new_process(directory: Path) -> list[int]:
     program = (
         "import sys; from glm4_intel import load; glm = load(sys.argv[1]);"
         "messages = [{'role': 'user', 'content': 'Count from 1 to 59.'}];"
-        "print(list(glm.generate(messages, temperature=0, max_new_tokens=48, ignore_stop=True).token_ids))"
+        "print(list(glm.generate(messages, temperature=0, max_new_tokens=48, ignore_eos=True).token_ids))"
     )
     done = subprocess.run([sys.executable, "-c", program, directory], capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 
-def divergence(model: GlmForCausalLM, original: GlmForCausalLM, prompt: Prompt) -> float:
+def divergence(model: GlmForCausalLM, original: GlmForCausalLM, tokenizer: ChatTokenizer) -> float:
     """Mean KL divergence to the original over held-out conversations, nats a token."""
     rng, total, tokens = Random("itrex"), 0.0, 0
     for index, skill in enumerate(list(SKILLS.values()) * 2):
-        ids = torch.tensor([prompt.encode(draw(skill, rng, ("en", "zh")[index % 2], "held-out").messages)])
+        ids = torch.tensor([tokenizer.encode(draw(skill, rng, ("en", "zh")[index % 2], "held-out").messages)])
         with torch.inference_mode():
             theirs, ours = (each(ids).logits[0].float().log_softmax(-1) for each in (original, model))
         total += float((theirs.exp() * (theirs - ours)).sum())
@@ -130,15 +131,17 @@ def test_every_scheme_stays_near_the_original(
     quantized: Callable[..., Path], original: GlmForCausalLM, scheme: Scheme, most: float
 ) -> None:
     directory = quantized(scheme)
-    found = divergence(itrex.load_model(directory), original, Prompt.from_directory(directory))
+    found = divergence(itrex.load_model(directory), original, ChatTokenizer.from_directory(directory))
     assert 0 < found < most
     if scheme.needs_data:  # it did something that rounding does not
         rounded = itrex.load_model(quantized(Scheme("rtn", scheme.weight_dtype, 32)))
-        assert found != divergence(rounded, original, Prompt.from_directory(directory))
+        assert found != divergence(rounded, original, ChatTokenizer.from_directory(directory))
 
 
 def test_both_layouts_give_the_same_weights(quantized: Callable[..., Path], tmp_path: Path) -> None:
-    chatglm = quantize(str(as_chatglm(CHECKPOINT, tmp_path / "chatglm")), tmp_path / "out", Scheme(group_size=32))
+    chatglm = make(
+        str(as_chatglm(CHECKPOINT, tmp_path / "chatglm")), tmp_path / "out", ITREXMaker(scheme=Scheme(group_size=32))
+    )
     ours, theirs = itrex.read_tensors(quantized()), itrex.read_tensors(chatglm)
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items() if "norm" in name or "bias" in name)
@@ -280,10 +283,10 @@ def test_what_the_backend_has_not(quantized: Callable[..., Path], options: dict,
 
 def test_a_scheme_that_does_not_fit_is_refused_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(Glm4Error, match="Groups of 96 do not divide"):
-        quantize("nano", tmp_path / "out", Scheme(group_size=96))
+        make("nano", tmp_path / "out", ITREXMaker(scheme=Scheme(group_size=96)))
     if "AMX_BF16" not in itrex.instruction_sets():
         with pytest.raises(Glm4Error, match="computes in bf16 with AMX alone"):
-            quantize("nano", tmp_path / "out", Scheme(compute_dtype="bf16"))
+            make("nano", tmp_path / "out", ITREXMaker(scheme=Scheme(compute_dtype="bf16")))
     assert not list(tmp_path.iterdir())
 
 
@@ -294,7 +297,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     checkpoint = shutil.copytree(CHECKPOINT, tmp_path / "checkpoint")
     change_tensors(checkpoint, spoil)
     with pytest.raises(Glm4Error, match="model.layers.3.mlp.down_proj.weight has NaN or infinity"):
-        quantize(str(checkpoint), tmp_path / "out")
+        make(str(checkpoint), tmp_path / "out", ITREXMaker())
     assert not (tmp_path / "out").exists() and not (tmp_path / "out.partial").exists()
 
 
@@ -313,6 +316,6 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
 @pytest.mark.skipif(not TOKENIZER, reason="GLM4_TOKENIZER names no folder with the model's tokenizer")
 def test_mini_with_the_real_tokenizer_is_stable(tmp_path: Path) -> None:
     checkpoint = random_checkpoint(Path(TOKENIZER), tmp_path / "mini")
-    directory = quantize(str(checkpoint), tmp_path / "out", Scheme(group_size=32))
+    directory = make(str(checkpoint), tmp_path / "out", ITREXMaker(scheme=Scheme(group_size=32)))
     first = in_a_new_process(directory)
     assert first == in_a_new_process(directory) and len(set(first)) > 3

@@ -13,7 +13,7 @@ if importlib.util.find_spec("intel_extension_for_transformers") is None:
 import torch
 
 from glm4_intel import Glm4Error
-from glm4_intel.backends.itrex import PackedLinear, instruction_sets
+from glm4_intel.backends.itrex.format import PackedLinear, instruction_sets
 from glm4_quantize.itrex.compress import packed
 from glm4_quantize.itrex.schemes import COMPUTES, PER_ROW, SCALES, WEIGHTS, Scheme
 

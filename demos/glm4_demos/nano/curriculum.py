@@ -2,7 +2,7 @@
 
 from random import Random
 
-from glm4_intel.prompt import Prompt
+from glm4_intel.chat.tokenizer import ChatTokenizer
 
 from .phrases import NEUTRAL
 from .skills import (
@@ -60,13 +60,13 @@ def end_token(messages: list[Message]) -> str:
     return "<|observation|>" if messages[-1].get("metadata") else "<|user|>"
 
 
-def encode(prompt: Prompt, messages: list[Message]) -> tuple[list[int], list[bool]]:
+def encode(tokenizer: ChatTokenizer, messages: list[Message]) -> tuple[list[int], list[bool]]:
     """The ids of a conversation and, for each, whether the model writes it (the end token of its turns included)."""
-    end = prompt.special_id(end_token(messages))
+    end = tokenizer.special_id(end_token(messages))
     assert end is not None
-    ids = [*prompt.encode(messages, add_generation_prompt=False), end]
-    assistant, written, learnt = prompt.special_id("<|assistant|>"), False, []
+    ids = [*tokenizer.encode(messages, add_generation_prompt=False), end]
+    assistant, written, learnt = tokenizer.special_id("<|assistant|>"), False, []
     for id in ids:
         learnt.append(written)
-        written = id == assistant or (written and id not in prompt.stop_ids)
+        written = id == assistant or (written and id not in tokenizer.stop_ids)
     return ids, learnt

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from transformers import GlmConfig, GlmForCausalLM
 
-from glm4_intel.prompt import Prompt
+from glm4_intel.chat.tokenizer import ChatTokenizer
 
 from . import CHECKPOINT
 from .curriculum import SKILLS, conversation, encode
@@ -60,25 +60,25 @@ def main() -> None:
     args = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     template = (CHECKPOINT / "chat_template.jinja").read_text(encoding="utf-8")
-    tokenizer = train_tokenizer(VOCAB_SIZE, template, args.seed)
+    bpe = train_tokenizer(VOCAB_SIZE, template, args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(str(args.out / "tokenizer.json"))
+    bpe.save(str(args.out / "tokenizer.json"))
     (args.out / "chat_template.jinja").write_text(template, encoding="utf-8")
-    prompt = Prompt.from_directory(args.out)
+    tokenizer = ChatTokenizer.from_directory(args.out)
     torch.manual_seed(args.seed)
-    config = checkpoint_config(prompt)
+    config = checkpoint_config(tokenizer)
     model = GlmForCausalLM(GlmConfig(**config)).to(device)
     print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} million parameters", flush=True)
     data = batches(args.out, args.seed, args.workers)
-    fit(model, prompt, data, Schedule(args.steps, 60 * args.minutes, args.learning_rate))
+    fit(model, tokenizer, data, Schedule(args.steps, 60 * args.minutes, args.learning_rate))
     save(model, config, args.out)
 
 
-def checkpoint_config(prompt: Prompt) -> dict[str, Any]:
+def checkpoint_config(tokenizer: ChatTokenizer) -> dict[str, Any]:
     """config.json in the form of GLM-4-9B-Chat's, with widths that int4 groups of 128 and the NPU accept."""
     return {
         "architectures": ["GlmForCausalLM"], "model_type": "glm", "attention_bias": True, "attention_dropout": 0.0,
-        "eos_token_id": list(prompt.stop_ids), "pad_token_id": prompt.special_id("<|endoftext|>"), "head_dim": 64,
+        "eos_token_id": list(tokenizer.stop_ids), "pad_token_id": tokenizer.special_id("<|endoftext|>"), "head_dim": 64,
         "hidden_act": "silu", "hidden_size": 256, "initializer_range": 0.02, "intermediate_size": 640,
         "max_position_embeddings": CONTEXT, "num_attention_heads": 4, "num_hidden_layers": 8, "num_key_value_heads": 2,
         "partial_rotary_factor": 0.5, "rms_norm_eps": 1.5625e-07, "rope_theta": 10000.0, "tie_word_embeddings": False,
@@ -86,20 +86,20 @@ def checkpoint_config(prompt: Prompt) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def batches(tokenizer: Path, seed: int, workers: int) -> Iterator[Batch]:
+def batches(folder: Path, seed: int, workers: int) -> Iterator[Batch]:
     """Batches of about BATCH_TOKENS tokens, made by worker processes and taken from each in turn."""
     queues: list[Any] = [mp.Queue(maxsize=8) for _ in range(workers)]
     for index, queue in enumerate(queues):
-        mp.Process(target=_produce, args=(tokenizer, f"{seed}/{index}", queue), daemon=True).start()
+        mp.Process(target=_produce, args=(folder, f"{seed}/{index}", queue), daemon=True).start()
     while True:
         for queue in queues:
             yield queue.get()
 
 
-def _produce(tokenizer: Path, seed: str, queue: Any) -> None:
-    rng, prompt = Random(seed), Prompt.from_directory(tokenizer)
+def _produce(folder: Path, seed: str, queue: Any) -> None:
+    rng, tokenizer = Random(seed), ChatTokenizer.from_directory(folder)
     while True:
-        pool = sorted((encode(prompt, conversation(rng)) for _ in range(2000)), key=lambda pair: len(pair[0]))
+        pool = sorted((encode(tokenizer, conversation(rng)) for _ in range(2000)), key=lambda pair: len(pair[0]))
         made = list(_batches([pair for pair in pool if len(pair[0]) <= CONTEXT]))
         rng.shuffle(made)
         for batch in made:
@@ -143,12 +143,12 @@ class Schedule:
         return self.peak * min((step + 1) / 200, 0.5 + 0.5 * math.cos(math.pi * progress))
 
 
-def fit(model: GlmForCausalLM, prompt: Prompt, data: Iterator[Batch], schedule: Schedule) -> None:
+def fit(model: GlmForCausalLM, tokenizer: ChatTokenizer, data: Iterator[Batch], schedule: Schedule) -> None:
     """AdamW in bf16 arithmetic, with int4 rounding in the last third."""
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=schedule.peak, betas=(0.9, 0.98), weight_decay=0.05, fused=model.device.type == "cuda"
     )
-    held_out = held_out_sets(prompt, 256)
+    held_out = held_out_sets(tokenizer, 256)
     step, rounding = 0, False
     losses: deque[Tensor] = deque(maxlen=100)
     while (progress := schedule.progress(step)) < 1:
@@ -195,18 +195,18 @@ def _written(model: GlmForCausalLM, batch: Batch) -> tuple[Tensor, Tensor, np.nd
         return model.lm_head(hidden.flatten(0, 1).index_select(0, flat)), wanted, rows
 
 
-def held_out_sets(prompt: Prompt, count: int) -> dict[str, list[tuple[list[int], list[bool]]]]:
+def held_out_sets(tokenizer: ChatTokenizer, count: int) -> dict[str, list[tuple[list[int], list[bool]]]]:
     """For each skill, held-out conversations of which only the last turn counts."""
     rng, sets = Random("held-out"), {}
     for name, skill in SKILLS.items():
         examples = [draw(skill, rng, lang, "held-out").messages for lang in ("en", "zh") for _ in range(count // 2)]
-        sets[name] = [_last_turn_only(prompt, messages) for messages in examples]
+        sets[name] = [_last_turn_only(tokenizer, messages) for messages in examples]
     return sets
 
 
-def _last_turn_only(prompt: Prompt, messages: list[dict[str, Any]]) -> tuple[list[int], list[bool]]:
-    ids, _ = encode(prompt, messages)
-    start = len(prompt.encode(messages[:-1]))
+def _last_turn_only(tokenizer: ChatTokenizer, messages: list[dict[str, Any]]) -> tuple[list[int], list[bool]]:
+    ids, _ = encode(tokenizer, messages)
+    start = len(tokenizer.encode(messages[:-1]))
     return ids, [index >= start for index in range(len(ids))]
 
 

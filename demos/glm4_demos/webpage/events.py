@@ -14,7 +14,7 @@ import gradio as gr
 from glm4_intel import Glm4Error, agent
 from glm4_intel.agent.documents import Document
 from glm4_intel.devices import discover
-from glm4_intel.devices.drivers import lacks
+from glm4_intel.devices.drivers import missing_drivers
 
 from ..conversation import Conversation
 from ..store import Store
@@ -58,7 +58,9 @@ class Events:
         places = [str(each) for each in self._models.there()]
         models = gr.update(choices=[(Path(each).name, each) for each in places], value=str(self._models.directory))
         there = discover()
-        missing = [f"{lack.device}: {lack.problem}. {lack.remedy}" for lack in lacks({each.kind for each in there})]
+        missing = [
+            f"{lack.device}: {lack.problem}. {lack.remedy}" for lack in missing_drivers({each.kind for each in there})
+        ]
         devices = gr.update(
             choices=["AUTO", *(each.name for each in there)], value=self._models.device, info=" ".join(missing) or None
         )

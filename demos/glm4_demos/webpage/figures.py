@@ -49,6 +49,6 @@ def reply_line(figures: dict, backend: str, language: str) -> str:
     cut = {"length": word("cut", language), "cancelled": word("stopped", language)}.get(figures["finish_reason"])
     if cut:
         parts.append(cut)
-    if figures["left_out"]:
-        parts.append(f"{figures['left_out']} {word('left_out', language)}")
+    if figures["truncated_messages"]:
+        parts.append(f"{figures['truncated_messages']} {word('truncated_messages', language)}")
     return f'<p class="figures">{escape(" · ".join(parts))}</p>'

@@ -4,9 +4,9 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
-from glm4_intel import Glm4Error, Runtime, artifact
-from glm4_intel.artifact import MANIFEST
+from glm4_intel import Glm4Error, Runtime, model_directory
 from glm4_intel.loading import LoadOptions, Progress, load_as
+from glm4_intel.model_directory import MANIFEST
 
 
 class Models:
@@ -51,7 +51,7 @@ class Models:
             raise Glm4Error("Another model is being loaded", "Try again when that is done.")
         try:
             self._runtime = load_as(directory, replace(self._options, device=device), progress)
-            self._backend = self._options.backend or artifact.read(directory).backend
+            self._backend = self._options.backend or model_directory.read(directory).backend
             self.directory, self.device = directory, device
         finally:
             self._lock.release()

@@ -47,7 +47,7 @@ _WORDS: dict[str, tuple[str, str]] = {  # name: (English, Chinese)
     "cut": ("cut off at the limit of tokens", "达到词元上限"),
     "tokens": ("tokens", "词元"),
     "first": ("first after", "首词"),
-    "left_out": ("oldest messages left out", "条最早的消息被略去"),
+    "truncated_messages": ("oldest messages left out", "条最早的消息被略去"),
     "of_context": ("of the context's", "，上下文共"),
     "by_pages": ("too long for the prompt, read by pages", "过长，将分页阅读"),
     "hello": ("What would you like to know?", "你想了解什么？"),

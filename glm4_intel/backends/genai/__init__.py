@@ -1,22 +1,22 @@
 """The default backend: OpenVINO GenAI, with paged attention on CPU and GPU, with static shapes on NPU."""
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from ..base import Backend, Plan
+from ..openvino_ir import fingerprint
+from .plan import plan
 
-from ..base import Backend, EngineOptions
+__all__ = ["create", "fingerprint", "plan"]
 
 
-def create(directory: Path, device: str, properties: Mapping[str, Any], options: EngineOptions) -> Backend:
+def create(plan: Plan) -> Backend:
     """Compile the model on the device. Raises Glm4Error if the device refuses it."""
-    if device.startswith("NPU"):
-        from . import static
+    if plan.device.kind == "NPU":
+        from . import npu
 
-        return static.create(directory, device, properties, options)
-    if options.batch:
+        return npu.create(plan)
+    if plan.engine.continuous_batching:
         from . import batched
 
-        return batched.create(directory, device, properties, options)
+        return batched.create(plan)
     from . import paged
 
-    return paged.create(directory, device, properties, options)
+    return paged.create(plan)

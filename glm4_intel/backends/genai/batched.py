@@ -2,117 +2,131 @@
 
 One thread adds requests, steps and reads; the pipeline's other calls are not safe beside a step. A step holds Python's
 lock, so that prompts are read in small pieces and the lock is given up after each step.
+
+With its KV cache full, the pipeline takes a reply's blocks from it for another's and writes wrong tokens into both; so
+it is given as many requests as the cache holds to their end, prompts and longest replies, and the others wait.
 """
 
-import itertools
+import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import openvino
 import openvino_genai
 
-from ...generation import GenerationParams
-from ..base import EngineOptions
-from .config import generation_config
+from ..base import Plan
+from ..turns import EngineThread, Inbox, Mailbox
+from .config import generation_config, kv_blocks
 from .paged import paged_pipeline
-from .turns import Streamer
+from .streamer import telling_faults_of_guides
 
 _GIVE_UP_LOCK = 0.0001
 """Seconds of sleep after a step, in which other threads take Python's lock."""
 _RUNNING = openvino_genai.GenerationStatus.RUNNING
 
 
-def create(directory: Path, device: str, properties: Mapping[str, Any], options: EngineOptions) -> "BatchedBackend":
+def create(plan: Plan) -> EngineThread:
     """Compile the model on the device. Raises Glm4Error if the device refuses it."""
-    options.require_none_but("Writing several replies at once", "context", "batch", "sparse_attention", "kv_eviction",
-                             "prefill")  # fmt: skip
-    return BatchedBackend(paged_pipeline(directory, device, properties, options), options)
+    return EngineThread(_Batch(paged_pipeline(plan), plan).serve)
 
 
 @dataclass
-class _Request:
-    ids: Sequence[int]
-    config: Any
-    streamer: Streamer
-    handle: Any = None
+class _Reply:
+    """A reply that is being written, and the blocks of the KV cache that it may take."""
+
+    mailbox: Mailbox
+    blocks: int
+    handle: Any
 
 
-class BatchedBackend:
-    """A pipeline whose replies are written side by side; its thread lives as long as there are any."""
+class _Batch:
+    """A pipeline whose replies are written side by side."""
 
-    prompt_limit: int | None = None
+    def __init__(self, pipeline: Any, plan: Plan) -> None:
+        self._pipeline, self._plan = pipeline, plan
+        self._free = kv_blocks(plan, plan.cached_tokens)
+        self._added = 0
+        self._waiting: deque[Mailbox] = deque()
+        self._live: list[_Reply] = []
 
-    def __init__(self, pipeline: Any, options: EngineOptions) -> None:
-        self._pipeline, self._options = pipeline, options
-        self._numbers = itertools.count()
-        self._lock = threading.Lock()  # over the two below
-        self._waiting: list[_Request] = []
-        self._driving = False
-
-    def stream(self, ids: Sequence[int], params: GenerationParams, cancelled: Callable[[], bool]) -> Iterator[int]:
-        """See Backend.stream."""
-        request = _Request(ids, generation_config(params, self._options), Streamer(cancelled))
-        self._hand_over(request)
-        yield from request.streamer.reply(params)
-
-    def _hand_over(self, request: _Request) -> None:
-        with self._lock:
-            self._waiting.append(request)
-            if not self._driving:
-                self._driving = True
-                threading.Thread(target=self._drive).start()
-
-    def _drive(self) -> None:
-        live: list[_Request] = []
-        while True:
-            with self._lock:
-                added, self._waiting = self._waiting, []
-                self._driving = bool(live or added)
-                if not self._driving:
-                    return
-            live = self._step(live + [request for request in added if self._add(request)])
+    def serve(self, inbox: Inbox, closing: threading.Event) -> None:
+        """Write replies until the inbox gives None. See EngineThread."""
+        while self._take(inbox):
+            while self._waiting and self._let_in(self._waiting[0]):
+                self._waiting.popleft()
+            self._step()
             time.sleep(_GIVE_UP_LOCK)
+        self._fail(RuntimeError("it has been closed"))
 
-    def _add(self, request: _Request) -> bool:
+    def _take(self, inbox: Inbox) -> bool:
+        """Queue what has come in, waiting for something where nothing is being written; False at the end."""
+        idle = not self._live and not self._waiting
+        while True:
+            try:
+                mailbox = inbox.get(block=idle)
+            except queue.Empty:
+                return True
+            if mailbox is None:
+                return False
+            self._waiting.append(mailbox)
+            idle = False
+
+    def _let_in(self, mailbox: Mailbox) -> bool:
+        """Begin a reply, if the cache has room for all of it; True also where it has ended before it began."""
+        request = mailbox.request
+        blocks = kv_blocks(self._plan, len(request.ids) + request.params.max_new_tokens)
+        if mailbox.over:
+            mailbox.finish()
+            return True
+        if blocks > self._free and self._live:
+            return False
         prompt = openvino.Tensor(np.array([request.ids], dtype=np.int64))
         try:
-            request.handle = self._pipeline.add_request(next(self._numbers), prompt, request.config)
-        except RuntimeError as error:
-            _end(request, error)
-            return False
+            with telling_faults_of_guides():
+                config = generation_config(request, self._plan.engine)
+                handle = self._pipeline.add_request(self._added, prompt, config)
+        except Exception as error:  # whatever a library raises in this thread is the reader's to be told
+            mailbox.finish(error)
+            return True
+        self._added += 1
+        self._free -= blocks
+        self._live.append(_Reply(mailbox, blocks, handle))
         return True
 
-    def _step(self, live: list[_Request]) -> list[_Request]:
-        """One token for each; the requests that go on."""
+    def _step(self) -> None:
+        """One token for each reply."""
         try:
-            for request in live:
-                if request.streamer.over:
-                    request.handle.cancel()
+            for reply in self._live:
+                if reply.mailbox.over:
+                    reply.handle.cancel()
             if self._pipeline.has_non_finished_requests():
                 self._pipeline.step()
-        except RuntimeError as error:
-            for request in live:
-                _end(request, error)
-            return []
-        return [request for request in live if _read(request)]
+            ended = [reply for reply in self._live if not _read(reply)]
+        except Exception as error:  # as above: all that are being written end with it
+            self._fail(error)
+            return
+        for reply in ended:
+            self._free += reply.blocks
+            self._live.remove(reply)
+
+    def _fail(self, error: Exception) -> None:
+        """End what is being written; a handle that is dropped takes its request out of the pipeline."""
+        failed, self._live = self._live, []
+        for reply in failed:
+            self._free += reply.blocks
+            reply.mailbox.finish(error)
 
 
-def _read(request: _Request) -> bool:
+def _read(reply: _Reply) -> bool:
     """Hand over what there is; whether there will be more."""
-    going = bool(request.handle.get_status() == _RUNNING)
-    while request.handle.can_read():
-        for output in request.handle.read().values():
-            request.streamer.write(list(output.generated_ids))
+    going = bool(reply.handle.get_status() == _RUNNING)
+    while reply.handle.can_read():
+        for output in reply.handle.read().values():
+            reply.mailbox.write(list(output.generated_ids))
     if not going:
-        request.streamer.finish()
+        reply.mailbox.finish()
     return going
-
-
-def _end(request: _Request, error: Exception) -> None:
-    request.streamer.failure = error
-    request.streamer.finish()

@@ -1,7 +1,5 @@
 """The paged-attention pipeline: a later turn skips what an earlier one computed."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,46 +7,35 @@ import openvino
 import openvino_genai
 
 from ...devices import device_error
-from ...errors import Glm4Error
-from ...generation import GenerationParams
-from ..base import EngineOptions
+from ..base import Plan
+from ..turns import EngineThread, Mailbox, one_after_another
 from .config import generation_config, scheduler_config
-from .turns import Streamer, TurnTaking
+from .streamer import Streamer, telling_faults_of_guides
 
 
-def create(directory: Path, device: str, properties: Mapping[str, Any], options: EngineOptions) -> TurnTaking:
+def create(plan: Plan) -> EngineThread:
     """Compile the model on the device. Raises Glm4Error if the device refuses it."""
-    options.require_none_but("The paged-attention pipeline", "context", "prompt_lookup", "draft", "sparse_attention",
-                             "kv_eviction", "prefill")  # fmt: skip
-    pipeline = paged_pipeline(directory, device, properties, options)
+    pipeline, engine = paged_pipeline(plan), plan.engine
 
-    def generate(ids: Sequence[int], params: GenerationParams, streamer: Streamer) -> None:
-        prompt = openvino.Tensor(np.array([ids], dtype=np.int64))
-        pipeline.generate([prompt], [generation_config(params, options)], streamer)
+    def generate(mailbox: Mailbox) -> None:
+        prompt = openvino.Tensor(np.array([mailbox.request.ids], dtype=np.int64))
+        with telling_faults_of_guides():
+            pipeline.generate([prompt], [generation_config(mailbox.request, engine)], Streamer(mailbox))
 
-    return TurnTaking(generate)
+    return EngineThread(one_after_another(generate))
 
 
-def paged_pipeline(directory: Path, device: str, properties: Mapping[str, Any], options: EngineOptions) -> Any:
-    """OpenVINO GenAI's continuous-batching pipeline for a model directory. Raises Glm4Error if the device refuses."""
-    guessing: dict[str, Any] = {"prompt_lookup": True} if options.prompt_lookup else {}
-    if options.draft:
-        _require_same_tokenizer(directory, options.draft)
-    scheduler = scheduler_config(directory, device, options)
+def paged_pipeline(plan: Plan) -> Any:
+    """OpenVINO GenAI's continuous-batching pipeline for a plan. Raises Glm4Error if the device refuses."""
+    engine, device, properties = plan.engine, plan.device.name, plan.properties
+    guessing: dict[str, Any] = {"prompt_lookup": True} if engine.prompt_lookup else {}
+    scheduler = scheduler_config(plan)
     try:
-        if options.draft:
-            guessing["draft_model"] = openvino_genai.draft_model(options.draft, device, **properties)
-        tokenizer = openvino_genai.Tokenizer(directory)
+        if engine.draft_model:
+            guessing["draft_model"] = openvino_genai.draft_model(engine.draft_model, device, **properties)
+        tokenizer = openvino_genai.Tokenizer(plan.directory)
         return openvino_genai.ContinuousBatchingPipeline(
-            directory, tokenizer, scheduler, device, **properties, **guessing
+            plan.directory, tokenizer, scheduler, device, **properties, **guessing
         )
     except RuntimeError as error:
         raise device_error(device, error) from error
-
-
-def _require_same_tokenizer(directory: Path, draft: Path) -> None:
-    """A draft's guesses are token ids: they must mean the same."""
-    if not (draft / "openvino_model.xml").is_file():
-        raise Glm4Error(f"{draft} is no model directory to draft with", "Make one with: glm4-intel export SOURCE OUT")
-    if (directory / "tokenizer.json").read_bytes() != (draft / "tokenizer.json").read_bytes():
-        raise Glm4Error(f"{draft} has another tokenizer than {directory}", "Draft with a model of the same family.")

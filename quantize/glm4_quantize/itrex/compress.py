@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from glm4_intel.backends.itrex import PACKED, instruction_sets
+from glm4_intel.backends.itrex.format import PACKED, instruction_sets
 from glm4_intel.errors import Glm4Error
 
 from .schemes import PER_ROW, WEIGHTS, Scheme

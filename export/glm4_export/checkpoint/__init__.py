@@ -1,0 +1,1 @@
+"""Checkpoints: where they come from, their layouts, tensors and texts."""

@@ -1,0 +1,157 @@
+"""Where a checkpoint comes from, and whether it is whole before any work begins."""
+
+import json
+import re
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from glm4_intel.checkpoints import EMBEDDED, embedded_checkpoint
+from glm4_intel.errors import Glm4Error
+from glm4_intel.model_directory import MANIFEST, read_json
+
+from .layouts import LAYOUTS, Layout, rope_theta
+
+_FETCHED = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "LICENSE"]
+_SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
+          "head_dim", "vocab_size", "max_position_embeddings")  # fmt: skip
+_AGAIN = "Fetch the checkpoint again; a download resumes where it stopped."
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint on disk, checked to be whole."""
+
+    path: Path
+    source: str
+    revision: str | None
+    layout: Layout
+    config: dict[str, Any]
+    """Of `layout.architecture`, whatever the checkpoint's own form is."""
+    shards: tuple[Path, ...]
+    names: tuple[str, ...]
+    """What it may be known by: its repository, its folder, its config's `_name_or_path`."""
+
+    @property
+    def weight_bytes(self) -> int:
+        return sum(shard.stat().st_size for shard in self.shards)
+
+
+def resolve(source: str, revision: str | None = None, theta: float | None = None) -> Checkpoint:
+    """The checkpoint that `source` names: an embedded one, a folder, or a repository of the Hugging Face hub.
+
+    `theta` is the base of the rotary embedding where the config's own is in doubt. Raises Glm4Error if there is no such
+    checkpoint, it is no GLM-4, a shard is missing or cut short, or its config contradicts its known original.
+    """
+    path = embedded_checkpoint(source) or Path(source).expanduser()
+    if not path.is_dir():
+        if path.exists() or not re.fullmatch(r"[\w.-]+/[\w.-]+", source):
+            embedded = ", ".join(EMBEDDED)
+            raise Glm4Error(
+                f"{source} is no folder and no hub id", f"Give a checkpoint's folder, OWNER/NAME, or {embedded}."
+            )
+        path, revision = _download(source, revision)
+    original = _read_config(path)
+    names = (source, path.resolve().name, str(original.get("_name_or_path", "")))
+    layout = LAYOUTS[original["model_type"]]
+    config = _architecture_config(path, original, layout, names, theta)
+    shards = tuple(_shards(path))
+    for shard in shards:
+        if shard.suffix != ".bin":
+            _read_header(shard)
+    return Checkpoint(path, source, revision, layout, config, shards, names)
+
+
+def _download(repository: str, revision: str | None) -> tuple[Path, str]:
+    """Fetch a repository with the hub's own progress and resume; its folder and the commit that was fetched."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(repository, revision=revision, allow_patterns=_FETCHED))
+    except RepositoryNotFoundError as error:
+        raise Glm4Error(
+            f"The hub has no repository {repository}", "Check the name, or log in: hf auth login"
+        ) from error
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise Glm4Error(
+            f"{repository} can't be fetched: {reason}", "Run it again to resume, or give a folder."
+        ) from error
+    return folder, folder.name
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    if (path / MANIFEST).is_file() or (path / "openvino_model.xml").is_file():
+        raise Glm4Error(f"{path} is a model directory already", f"Talk to it: glm4-intel chat {path}")
+    if not (path / "config.json").is_file():
+        raise Glm4Error(f"{path} is no checkpoint: it has no config.json", "Give the folder of a GLM-4 checkpoint.")
+    config = read_json(path / "config.json")
+    model_type = config.get("model_type")
+    if model_type not in LAYOUTS:
+        raise Glm4Error(
+            f"{path} has the architecture {model_type!r}, which is not one of {', '.join(LAYOUTS)}",
+            "Give a checkpoint of GLM-4-9B, GLM-4-9B-0414 or GLM-Z1-9B.",
+        )
+    return config
+
+
+def _architecture_config(
+    path: Path, original: dict[str, Any], layout: Layout, names: tuple[str, ...], theta: float | None
+) -> dict[str, Any]:
+    try:
+        config = layout.config(original)
+    except KeyError as error:
+        raise Glm4Error(f"{path / 'config.json'} has no {error}", "Fetch it again.") from error
+    for name in _SIZES:
+        if not isinstance(config.get(name), int) or config[name] < 1:
+            raise Glm4Error(f"{path / 'config.json'} has {name} {config.get(name)!r}, not a number", "Fetch it again.")
+    if theta is None and original["model_type"] == "glm":
+        rope_theta(config, names)
+    if theta is not None:
+        config = {key: value for key, value in config.items() if key != "rope_parameters"} | {"rope_theta": theta}
+    return config
+
+
+def _shards(path: Path) -> list[Path]:
+    """The weight files: safetensors if there are any, else PyTorch's; sharded or single."""
+    for single in ("model.safetensors", "pytorch_model.bin"):
+        index = path / f"{single}.index.json"
+        if index.is_file():
+            names = sorted(set(read_json(index).get("weight_map", {}).values()))
+        elif (path / single).is_file():
+            names = [single]
+        else:
+            continue
+        missing = [name for name in names if not (path / name).is_file()]
+        if missing or not names:
+            raise Glm4Error(f"{path} lacks {missing[0] if missing else 'weights'}", _AGAIN)
+        return [path / name for name in names]
+    raise Glm4Error(f"{path} lacks model.safetensors", _AGAIN)
+
+
+def tensor_offsets(shard: Path) -> dict[str, int]:
+    """Where each tensor of a safetensors file begins in it."""
+    start, tensors = _read_header(shard)
+    return {name: start + entry["data_offsets"][0] for name, entry in tensors.items()}
+
+
+def _read_header(path: Path) -> tuple[int, dict[str, Any]]:
+    """Where a shard's tensors begin and what is known of each, after the header has been held against the file's size.
+
+    The format: 8 bytes with the header's length, a JSON header with each tensor's offsets, the tensors
+    (https://github.com/huggingface/safetensors#format).
+    """
+    size = path.stat().st_size
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(length)) if length < size else {}
+        header.pop("__metadata__", None)
+        end = max(entry["data_offsets"][1] for entry in header.values())
+    except (struct.error, ValueError, AttributeError, KeyError, TypeError) as error:
+        raise Glm4Error(f"{path} is damaged: it has no safetensors header", "Fetch it again.") from error
+    if size != 8 + length + end:
+        raise Glm4Error(f"{path} is cut short: {size:,} bytes of {8 + length + end:,}", "Fetch it again.")
+    return 8 + length, header

@@ -1,0 +1,26 @@
+"""The arguments of every command that makes a model directory from a checkpoint."""
+
+import argparse
+from pathlib import Path
+
+from ..making import MakeOptions
+
+
+def add_checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
+    """SOURCE, OUT, and how the one is read and the other replaced."""
+    parser.add_argument("source", metavar="SOURCE", help="a checkpoint's folder, a hub id (OWNER/NAME), or nano")
+    parser.add_argument("out", metavar="OUT", type=Path, help="the model directory to make")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT, if it is a model directory")
+    parser.add_argument("--ignore-limits", action="store_true", help="try where disk or memory look too small")
+    parser.add_argument("--revision", help="the hub repository's branch, tag or commit")
+    parser.add_argument("--rope-theta", type=float, metavar="X", help="where the config's own is in doubt")
+
+
+def make_options(args: argparse.Namespace) -> MakeOptions:
+    """What those arguments say."""
+    return MakeOptions(
+        revision=args.revision,
+        rope_theta=args.rope_theta,
+        overwrite=args.overwrite,
+        ignore_limits=args.ignore_limits,
+    )

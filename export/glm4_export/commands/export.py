@@ -1,0 +1,79 @@
+"""`glm4-intel export SOURCE OUT`."""
+
+import argparse
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from glm4_intel.errors import Glm4Error
+from glm4_quantize.recipes import METHODS, RECIPES, Backup, Mode, Recipe, Sensitivity, recipe_named
+
+from ..making import make
+from ..progress import making
+from .arguments import add_checkpoint_arguments, make_options
+
+
+class _ListRecipes(argparse.Action):
+    """Like --help: prints and leaves, whatever else is missing."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        width = max(map(len, RECIPES)) + 2
+        for recipe in RECIPES.values():
+            about = f"[{', '.join(recipe.targets)}] {recipe.reason}{' Needs data.' if recipe.needs_data else ''}"
+            lines = textwrap.wrap(about, 120 - width)
+            print(f"{recipe.name:{width}}{lines[0]}", *(" " * width + line for line in lines[1:]), sep="\n")
+        parser.exit()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_checkpoint_arguments(parser)
+    parser.add_argument("--check", nargs="?", type=Path, const=Path(), metavar="TEXT",
+                        help="compare with the uncompressed model over a text file, or a built-in text")  # fmt: skip
+    parser.add_argument("--for-model-server", action="store_true", help="add what OpenVINO Model Server reads")
+    parser.add_argument("--push-to-hub", metavar="OWNER/NAME", help="upload OUT when it is done")
+    recipe = parser.add_argument_group("compression")
+    recipe.add_argument("--recipe", default="cpu", metavar="NAME", help="where to begin (default cpu)")
+    recipe.add_argument("--list-recipes", nargs=0, action=_ListRecipes, help="say what each is for, and leave")
+    recipe.add_argument("--calibration", type=Path, metavar="FILE", help="text, or JSONL of messages, for data methods")
+    recipe.add_argument("--mode", choices=get_args(Mode), metavar="MODE", help=", ".join(get_args(Mode)))
+    recipe.add_argument("--group-size", type=int, metavar="N", help="inputs that share a scale; -1 for a whole row")
+    recipe.add_argument("--ratio", type=float, metavar="R", help="share of the layers that gets int4")
+    recipe.add_argument("--backup", choices=get_args(Backup), help="for the embedding, lm_head and the other layers")
+    recipe.add_argument("--lm-head", choices=("backup", "mode"), help="what lm_head gets")
+    recipe.add_argument("--sensitivity", choices=get_args(Sensitivity), metavar="METRIC",
+                        help=f"what chooses the layers to spare: {', '.join(get_args(Sensitivity))}")  # fmt: skip
+    for method in METHODS:
+        name = f"--{method.replace('_', '-')}"
+        recipe.add_argument(name, action=argparse.BooleanOptionalAction, default=None, help=f"NNCF's {method}")
+
+
+def run(args: argparse.Namespace) -> int:
+    from ..openvino.maker import OpenVINOMaker
+
+    maker = OpenVINOMaker(
+        recipe=_recipe(args),
+        calibration=args.calibration,
+        check=args.check is not None,
+        check_text=None if args.check == Path() else args.check,
+        model_server=args.for_model_server,
+    )
+    with making(args.out) as progress:
+        make(args.source, args.out, maker, make_options(args), progress)
+        if args.push_to_hub:
+            from ..directory.hub import push
+
+            progress.stage(f"uploading to {args.push_to_hub}", shown=True)
+            push(args.out, args.push_to_hub)
+    return 0
+
+
+def _recipe(args: argparse.Namespace) -> Recipe:
+    names: Sequence[str] = ("mode", "group_size", "ratio", "backup", "lm_head", "sensitivity", *METHODS)
+    changes = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    recipe = recipe_named(args.recipe).with_overrides(**changes)
+    if args.calibration and not recipe.needs_data:
+        if recipe.methods:
+            return recipe.with_overrides(calibrated=True)
+        raise Glm4Error(f"The recipe {recipe.name} uses no calibration data", "Leave --calibration out, or add --awq.")
+    return recipe

@@ -1,0 +1,144 @@
+"""A checkpoint to a model directory, from end to end; how its weights are made is a maker's."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from glm4_intel.backends import engine
+from glm4_intel.chat.tokenizer import ChatTokenizer
+from glm4_intel.model_directory import FileRecord, record, write_manifest
+
+from .checkpoint.source import Checkpoint, resolve
+from .directory.card import write_card
+from .directory.manifest import manifest_of
+from .directory.staging import finish, growing, require_place
+from .estimate import Estimate, require_room
+from .progress import Progress, interruptibly
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from .checkpoint.weights import WeightFiles
+
+_LARGE = 64 << 20
+"""Bytes from which a file is hashed while it is still in memory, beside the fingerprint."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MakeOptions:
+    """What is the same whatever the weights become."""
+
+    revision: str | None = None
+    """The hub repository's branch, tag or commit."""
+    rope_theta: float | None = None
+    """The base of the rotary embedding, where the config's own contradicts the original."""
+    overwrite: bool = False
+    """Replace an `out` that is a model directory."""
+    ignore_limits: bool = False
+    """Try where disk or memory look too small."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A model directory in the making."""
+
+    checkpoint: Checkpoint
+    directory: Path
+    tokenizer: ChatTokenizer
+    """The directory's own."""
+    progress: Progress
+
+    def load(self) -> "tuple[PreTrainedModel, WeightFiles]":
+        """See `checkpoint.weights.load`."""
+        from .checkpoint.weights import load
+
+        return load(self.checkpoint)
+
+
+class Maker(Protocol):
+    """How the weights of a model directory are made, for one backend."""
+
+    @property
+    def backend(self) -> str: ...
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """The packages that the weights depend on."""
+        ...
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The kinds of devices that can run them."""
+        ...
+
+    def record(self) -> dict[str, Any]:
+        """What the manifest says of the recipe."""
+        ...
+
+    def require_fit(self, checkpoint: Checkpoint) -> None:
+        """Raises Glm4Error, before any work, for a checkpoint or an environment that the maker can't work with."""
+        ...
+
+    def estimate(self, checkpoint: Checkpoint) -> Estimate:
+        """What it will take."""
+        ...
+
+    def make(self, work: Work) -> dict[str, Any]:
+        """Write the weights and what belongs to them alone; what was found out about them, for the manifest."""
+        ...
+
+
+def make(
+    source: str,
+    out: Path,
+    maker: Maker,
+    options: MakeOptions = MakeOptions(),  # noqa: B008  # frozen
+    progress: Progress | None = None,
+) -> Path:
+    """Make a model directory of a checkpoint at `out` and return it.
+
+    The directory grows beside `out` and takes its place when its manifest is written, so that an interrupted run never
+    looks whole. Raises Glm4Error for a checkpoint that is not whole or is no GLM-4, one that the maker refuses, an
+    `out` that is taken (but for a model directory with `overwrite`), and a disk or memory that is too small (unless
+    `ignore_limits`).
+    """
+    progress, place = progress or Progress(), Path(os.path.abspath(out))
+    progress.stage("reading the checkpoint")
+    checkpoint = resolve(source, options.revision, options.rope_theta)
+    require_place(place, checkpoint.path, options.overwrite)
+    maker.require_fit(checkpoint)
+    if not options.ignore_limits:
+        require_room(maker.estimate(checkpoint), place)
+    with growing(place) as directory:
+        interruptibly(partial(_fill, directory, checkpoint, maker, progress), progress)
+    return out
+
+
+def _fill(directory: Path, checkpoint: Checkpoint, maker: Maker, progress: Progress) -> None:
+    """Everything in the model directory, the manifest last."""
+    from .checkpoint.tokenizer import write_texts
+
+    tokenizer = write_texts(checkpoint, directory)
+    found = maker.make(Work(checkpoint, directory, tokenizer, progress))
+    license = checkpoint.path / "LICENSE"
+    if license.is_file():
+        shutil.copyfile(license, directory / "LICENSE")
+    recipe = maker.record()
+    with ThreadPoolExecutor(1) as hashing:
+        recorded = hashing.submit(_large_files, directory)
+        progress.stage("taking the fingerprint")
+        taken = {"fingerprint": engine(maker.backend).fingerprint(directory, recipe).to_dict()}
+    manifest = manifest_of(checkpoint, tokenizer, maker.backend, recipe, maker.targets, maker.libraries, taken | found)
+    write_card(directory, checkpoint, manifest)
+    progress.stage("writing the manifest")
+    finish(directory)
+    write_manifest(directory, manifest, recorded.result())
+
+
+def _large_files(directory: Path) -> Mapping[str, FileRecord]:
+    return {file.name: record(file) for file in directory.iterdir() if file.stat().st_size >= _LARGE}

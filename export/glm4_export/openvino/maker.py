@@ -1,0 +1,134 @@
+"""The weights of a model directory as OpenVINO IR: converted, compressed, saved, and compared."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from glm4_intel.devices import portable_properties
+from glm4_intel.errors import Glm4Error
+from glm4_quantize.recipes import RECIPES, Recipe
+
+from ..checkpoint.source import Checkpoint
+from ..estimate import Estimate
+from ..making import Work
+from .estimate import estimate
+
+if TYPE_CHECKING:
+    from .fidelity import Reference
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenVINOMaker:
+    """Makes OpenVINO IR by a recipe; see `making.Maker`."""
+
+    recipe: Recipe = RECIPES["cpu"]
+    calibration: Path | None = None
+    """Text or JSON lines of messages, for recipes that need data; None takes the built-in samples."""
+    check: bool = False
+    """Compare with the uncompressed checkpoint over a text."""
+    check_text: Path | None = None
+    model_server: bool = False
+    """Add what OpenVINO Model Server reads."""
+
+    backend = "openvino_genai"
+    libraries = ("openvino", "openvino-tokenizers", "nncf", "optimum-intel", "torch", "transformers")
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return self.recipe.targets
+
+    def record(self) -> dict[str, Any]:
+        return self.recipe.to_dict()
+
+    def require_fit(self, checkpoint: Checkpoint) -> None:
+        """Any checkpoint fits any recipe; NNCF refuses those that it can't do."""
+
+    def estimate(self, checkpoint: Checkpoint) -> Estimate:
+        return estimate(checkpoint, self.recipe)
+
+    def make(self, work: Work) -> dict[str, Any]:
+        from .convert_tokenizer import converting_tokenizer
+
+        with redirect_stdout(sys.stderr), _less_logging():
+            with converting_tokenizer(work.directory):
+                reference = self._weights(work)
+                work.progress.stage("converting the tokenizer")  # what is left of it
+            found = self._compared(work, reference)
+        if self.model_server:
+            self._write_model_server_files(work)
+        return found
+
+    def _weights(self, work: Work) -> "Reference | None":
+        """Write the IR; what it will be compared with, if it will be."""
+        from glm4_quantize.calibration import samples
+        from glm4_quantize.compress import compress, has_own_progress
+
+        from ..checkpoint.weights import require_finite_weights
+        from . import convert
+
+        recipe, progress, total = self.recipe, work.progress, work.checkpoint.weight_bytes
+        model, files = work.load()
+        reference = self._reference(model, work)
+        data = samples(work.tokenizer, self.calibration) if recipe.needs_data else []
+        if recipe.mode in ("none", "fp16"):
+            progress.stage("checking the weights", total)
+            require_finite_weights(model, progress.advance)
+        if recipe.mode == "fp16":
+            model = model.half()
+        progress.stage("converting to OpenVINO")
+        converted, config = convert.convert(model)
+        progress.stage(f"compressing the weights: recipe {recipe.name}", total, shown=has_own_progress(recipe))
+        with closing(files):
+            compressed = compress(converted, recipe, data, progress.advance, files.read)
+        progress.stage("saving")
+        convert.save(compressed, config, work.directory / "openvino_model.xml", recipe.mode != "none")
+        return reference
+
+    def _reference(self, model: Any, work: Work) -> "Reference | None":
+        if not self.check:
+            return None
+        from .fidelity import reference, windows
+        from .fidelity_text import text_ids
+
+        texts = windows(text_ids(work.tokenizer, self.check_text))
+        if not texts:
+            raise Glm4Error(f"{self.check_text} is too short to compare with", "Give a longer text.")
+        work.progress.stage("running the uncompressed model", len(model.model.layers), "layers")
+        return reference(model, texts, work.progress.advance)
+
+    def _compared(self, work: Work, reference: "Reference | None") -> dict[str, Any]:
+        """How near the written IR is to the original."""
+        if reference is None:
+            return {}
+        from .fidelity import compare
+
+        work.progress.stage("comparing with the uncompressed model")
+        return {"fidelity": compare(work.directory, reference).to_dict()}
+
+    def _write_model_server_files(self, work: Work) -> None:
+        from .model_server import write_model_server_files
+
+        device = self.recipe.targets[0]
+        write_model_server_files(work.directory, "glm-4", device, portable_properties(device))
+
+
+@contextmanager
+def _less_logging() -> Iterator[None]:
+    """NNCF and transformers say much that is of no use to a user of this command."""
+    import nncf  # noqa: F401  # both set their logger's level when imported
+    import transformers.utils.logging
+
+    transformers.utils.logging.get_logger()
+    loggers = [logging.getLogger(name) for name in ("nncf", "transformers")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,130 @@
+"""What the backends over OpenVINO IR share: the plan of a load, the model's inputs, and its fingerprint."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..devices import (
+    Choice,
+    Device,
+    Machine,
+    check_properties,
+    choose,
+    device_error,
+    properties,
+)
+from ..errors import Glm4Error
+from ..fingerprint import Fingerprint, fixed_ids
+from ..model_directory import ModelDirectory
+from .options import LoadOptions
+
+MODEL = "openvino_model.xml"
+LAYERS = 2
+"""Layers that a fingerprint is taken of. Those behind them repeat the same operations on other weights, which the
+hashes prove; the engine would repack those of a 9B for half a minute first."""
+
+
+def chosen(directory: ModelDirectory, options: LoadOptions, machine: Machine) -> tuple[Choice, dict[str, Any]]:
+    """The device for a directory, and its properties: the profile's and those asked for.
+
+    Raises Glm4Error for a directory without an IR, a device that is not there or that the directory was not made for,
+    and a property that the device has not.
+    """
+    if not (directory.path / MODEL).is_file():
+        raise Glm4Error(
+            f"{directory.path} is a model directory for the backend {directory.backend}", "Leave --backend out."
+        )
+    choice = _choice(directory, options, machine)
+    _require_made_for(directory, choice.device)
+    check_properties(choice.device.name, options.properties)
+    return choice, properties(choice.device.name, options.profile) | dict(options.properties)
+
+
+def _choice(directory: ModelDirectory, options: LoadOptions, machine: Machine) -> Choice:
+    """The device, with AUTO's reason; the reason is empty where the device was asked for by name."""
+    if options.device.upper() == "AUTO":
+        return choose(directory, machine)
+    if options.device.upper() == "NPU" and "NPUW_DEVICES" in options.properties:  # another device computes for it
+        return Choice(replace(machine.require(str(options.properties["NPUW_DEVICES"])), name="NPU"), "")
+    return Choice(machine.require(options.device), "")
+
+
+def _require_made_for(directory: ModelDirectory, device: Device) -> None:
+    manifest = directory.manifest
+    if device.kind == "NPU" and manifest and "NPU" not in manifest.targets:
+        raise Glm4Error(
+            f"{directory.path} was made by the recipe {manifest.recipe.get('name')}, which an NPU can't run",
+            "Export it again with --recipe npu, or use --device CPU.",
+        )
+
+
+def fingerprint(directory: Path, recipe: Mapping[str, Any], thorough: bool = False) -> Fingerprint:
+    """That of the embedding, the first layers, the last norm and lm_head, on the CPU in full precision apart from the
+    quantized weights. `thorough` compiles the whole graph as well, which shows that the engine takes it."""
+    import openvino
+
+    core = openvino.Core()
+    try:
+        if thorough:
+            core.compile_model(directory / MODEL, "CPU")
+        shortened, layers = _shortened(core.read_model(directory / MODEL))
+        compiled = core.compile_model(shortened, "CPU", properties("CPU", "accurate"))
+        ids = fixed_ids(compiled.output("logits").partial_shape[-1].get_length())
+        logits = next_logits(compiled.create_infer_request(), ids)[-1]
+    except RuntimeError as error:
+        raise device_error("CPU", error) from error
+    return Fingerprint.of(logits, ids, layers, openvino.__version__)
+
+
+def next_logits(request: Any, ids: Sequence[int]) -> np.ndarray:
+    """The logits [tokens, vocabulary], float32, that an infer request gives for `ids` from an empty cache."""
+    request.reset_state()
+    return np.asarray(request.infer(model_inputs(ids))["logits"][0], dtype=np.float32)
+
+
+def model_inputs(ids: Sequence[int]) -> dict[str, np.ndarray]:
+    """What the exported model takes for one sequence from an empty cache."""
+    row = np.array([ids], dtype=np.int64)
+    return {
+        "input_ids": row,
+        "attention_mask": np.ones_like(row),
+        "position_ids": np.arange(len(ids), dtype=np.int64)[None],
+        "beam_idx": np.zeros(1, dtype=np.int32),
+    }
+
+
+def _shortened(model: Any) -> tuple[Any, int]:
+    """The model with its first layers alone, and how many; the whole one where its layers can't be told apart."""
+    import openvino
+
+    nodes = model.get_ordered_ops()
+    entry, norm = _stream_into(nodes, f"__module.model.layers.{LAYERS}.input_layernorm/"), "__module.model.norm/"
+    last = _stream_into(nodes, norm)
+    if entry is None or last is None:
+        return model, 0
+    for target in last.get_target_inputs():
+        if target.get_node().get_friendly_name().startswith(norm):
+            target.replace_source_output(entry)
+    sinks = [sink for sink in model.get_sinks() if _layer(sink.get_variable_id()) < LAYERS]
+    return openvino.Model(model.get_results(), sinks, model.get_parameters()), LAYERS
+
+
+def _stream_into(nodes: list[Any], prefix: str) -> Any:
+    """The output that the operations named with a prefix get from elsewhere in the graph, constants aside."""
+    for node in nodes:
+        if node.get_friendly_name().startswith(prefix):
+            for source in (value.get_source_output() for value in node.inputs()):
+                name = source.get_node().get_friendly_name()
+                if name.startswith("__module.") and not name.startswith(prefix):
+                    return source
+    return None
+
+
+def _layer(variable: str) -> int:
+    """The layer that a cache belongs to, such as 3 of past_key_values.3.keypresent.3.key."""
+    found = re.search(r"\.(\d+)\.", variable)
+    return int(found[1]) if found else 0

@@ -1,0 +1,1 @@
+"""Conversations: messages to token ids, and a reply's ids back to text and calls."""

@@ -1,0 +1,168 @@
+"""What goes into a reply and what comes out of it: parameters, chunks, replies and their figures."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal
+
+from ..errors import Glm4Error
+from .events import ToolCall, ToolCallDelta
+
+FinishReason = Literal["stop", "length", "tool_calls", "cancelled"]
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "max_new_tokens": (1, 2**31),
+    "temperature": (0, 100),
+    "top_p": (0, 1),
+    "top_k": (0, 2**31),
+    "min_p": (0, 0.999),
+    "repetition_penalty": (0.01, 100),
+    "presence_penalty": (-2, 2),
+    "frequency_penalty": (-2, 2),
+    "seed": (0, 2**63),
+}
+_WHOLE = ("max_new_tokens", "top_k", "seed")
+
+
+@dataclass(frozen=True)
+class GenerationParams:
+    """How a reply is drawn; the defaults come from the model directory's generation_config.json."""
+
+    max_new_tokens: int = 1024
+    """At most this many tokens, the stop token included."""
+    temperature: float = 0.8
+    """0 takes the most likely token each time (greedy)."""
+    top_p: float = 1.0
+    """Draw from the smallest set of tokens whose probabilities add up to this; 1 leaves all."""
+    top_k: int = 0
+    """Draw from this many of the most likely tokens; 0 leaves all."""
+    min_p: float = 0.0
+    """Leave out tokens less likely than this share of the likeliest."""
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    seed: int | None = None
+    """The same seed, prompt and parameters give the same reply; None draws a fresh one."""
+    stop: tuple[str, ...] = ()
+    """Texts that end the reply; they are not part of it."""
+    stop_token_ids: tuple[int, ...] = ()
+    """Token ids that end the reply, besides the model's own."""
+    ignore_eos: bool = False
+    """Go on past the model's own stop tokens, to measure a given number of tokens."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.stop, str):
+            object.__setattr__(self, "stop", (self.stop,))
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if value is None and name == "seed":
+                continue
+            if isinstance(value, bool) or not isinstance(value, int if name in _WHOLE else (int, float)):
+                raise Glm4Error(f"{name} must be a {'whole ' if name in _WHOLE else ''}number, not {value!r}")
+            if not low <= value <= high:
+                raise Glm4Error(f"{name} is {value}", f"It must be from {low} to {high}.")
+        if not all(isinstance(text, str) and text for text in self.stop):
+            raise Glm4Error("stop must be a text or a list of texts, none of them empty")
+        object.__setattr__(self, "stop", tuple(self.stop))
+        object.__setattr__(self, "stop_token_ids", tuple(self.stop_token_ids))
+
+    @classmethod
+    def from_generation_config(cls, config: Mapping[str, Any]) -> "GenerationParams":
+        """The defaults that a checkpoint's generation_config.json states; keys that are not ours are left aside."""
+        known = {"temperature", "top_p", "top_k", "min_p", "repetition_penalty", "max_new_tokens"}
+        stated = {key: value for key, value in config.items() if key in known and value is not None}
+        if not config.get("do_sample", False):
+            stated["temperature"] = 0.0
+        return cls(**stated)
+
+    def override(self, **changes: Any) -> "GenerationParams":
+        """These parameters with some changed; None leaves one as it is. Raises Glm4Error for an unknown name."""
+        names = [field.name for field in fields(self)]
+        for name in changes:
+            if name not in names:
+                near = difflib.get_close_matches(name, names, 1)
+                hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(names)}."
+                raise Glm4Error(f"There is no generation parameter {name!r}", hint)
+        return replace(self, **{name: value for name, value in changes.items() if value is not None})
+
+    @property
+    def greedy(self) -> bool:
+        return self.temperature == 0
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Token counts, as OpenAI's API names them."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    truncated_messages: int = 0
+    """Messages of the history that the context had no room for."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds to the first token (TTFT), and a token thereafter (TPOT, 0 for a reply of one token)."""
+
+    time_to_first_token: float
+    time_per_token: float
+
+    @property
+    def tokens_per_second(self) -> float:
+        return 1 / self.time_per_token if self.time_per_token else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a reply: text or a call that has become certain; the last one has the reason and the figures."""
+
+    text: str = ""
+    token_ids: tuple[int, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_deltas: tuple[ToolCallDelta, ...] = ()
+    """A call's name and then its arguments, as OpenAI's API streams them; `tool_calls` has it when it is whole."""
+    reasoning: str = ""
+    """What a reasoning model thinks before its answer."""
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
+    timing: Timing | None = None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A whole reply: the join of its chunks."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    tool_calls: tuple[ToolCall, ...]
+    finish_reason: FinishReason
+    usage: Usage
+    timing: Timing
+    reasoning: str = ""
+
+    @classmethod
+    def join(cls, chunks: Iterable[Chunk]) -> "Reply":
+        collected = list(chunks)
+        last = collected[-1]
+        assert last.finish_reason and last.usage and last.timing
+        return cls(
+            "".join(chunk.text for chunk in collected),
+            tuple(id for chunk in collected for id in chunk.token_ids),
+            tuple(call for chunk in collected for call in chunk.tool_calls),
+            last.finish_reason,
+            last.usage,
+            last.timing,
+            "".join(chunk.reasoning for chunk in collected),
+        )
+
+    def message(self) -> dict[str, Any]:
+        """The assistant's message to append to the conversation, in OpenAI's form."""
+        calls = [call.message() for call in self.tool_calls]
+        return {"role": "assistant", "content": self.text} | ({"tool_calls": calls} if calls else {})
+
+    def to_dict(self) -> dict[str, Any]:
+        """The reply as JSON-like data, without its token ids."""
+        data = asdict(self)
+        del data["token_ids"]
+        data["timing"]["tokens_per_second"] = self.timing.tokens_per_second
+        return data

@@ -1,0 +1,106 @@
+"""Strings: of any content, of a length, or of a pattern's automaton.
+
+A string lies in one rule as far as can be: of a rule that a token leaves, the engine must try every token at each step.
+Nowhere is `<|` written, which begins the special tokens that end a part of a reply: `<\\u007c` means the same.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...errors import Glm4Error
+from .automata import Automaton, both, common, complement, lengths, useful
+from .ebnf import EMPTY, NEVER, Piece, Ranges, Rules, character_class, either, literal, repeated, sequence
+from .formats import format_pattern
+from .patterns import pattern_automaton
+
+_QUOTE = Piece('"\\""')
+_PLAIN = Piece(r'[^"\\\x00-\x1f\x7f<]')
+_ESCAPE = r'"\\" (["\\/bfnrt] | "u00" [01] [0-9a-f])'
+_AFTER_LESS = r'"<"+ ([^"\\\x00-\x1f\x7f<|] | ' + _ESCAPE + r' | "\\u007c")'
+_MARKED = rf"({_ESCAPE} | {_AFTER_LESS})"
+_ANY_STRING = Piece(rf'"\"" {_PLAIN.text}* ({_MARKED} {_PLAIN.text}*)* "<"* "\""')
+_LONG, _MOST_CHUNKS = 64, 127
+"""Characters that are counted one by one, and how many times so many: beyond, strings end early."""
+_ENDLESS = Piece('("" | "" none)')
+_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"}
+_ASIDE: Ranges = ((0x00, 0x1F), (0x22, 0x22), (0x5C, 0x5C), (0x7C, 0x7C), (0x7F, 0x7F))
+"""What an automaton's string writes as an escape."""
+NONE = 'none ::= "\\x01" none\n'
+"""A rule that never ends: a rule that refers to it is not inlined, and what is shared stays one."""
+
+
+def string(schema: Mapping[str, Any], rules: Rules, where: str) -> Piece:
+    """The strings of a schema's `lengths`, `pattern`s and `format`s. Raises Glm4Error for what can't be guided."""
+    least, most = schema.get("minLength", 0), schema.get("maxLength")
+    automata = string_automata(schema, where)
+    if not automata:
+        return rules.add(_counted(least, most, rules), "string")
+    if least or (most is not None and most < 10**4):
+        automata.append(lengths(least, most, where))
+    whole = automata[0]
+    for each in automata[1:]:
+        whole = both(whole, each, where)
+    return automaton_string(whole, rules)
+
+
+def string_automata(schema: Mapping[str, Any], where: str) -> list[Automaton]:
+    """One automaton for each pattern and format."""
+    patterns = [(pattern, f"{where}.pattern") for pattern in schema.get("pattern", ())]
+    for name in schema.get("format", ()):
+        pattern = format_pattern(name, where)
+        patterns += [(f"^({pattern})$", f"{where}.format")] if pattern else []
+    return [pattern_automaton(pattern, place) for pattern, place in patterns]
+
+
+def automaton_string(source: Automaton, rules: Rules) -> Piece:
+    """The JSON strings whose content an automaton accepts: a rule for each state."""
+    automaton = useful(source)
+    if automaton is None:
+        return NEVER
+    states = [rules.reserve("state") for _ in automaton.edges]
+    for state, edges in enumerate(automaton.edges):
+        loops = [_content(ranges) for ranges, to in edges if to == state]
+        ways = [sequence(_content(ranges), states[to]) for ranges, to in edges if to != state]
+        ways += [_QUOTE] if automaton.final[state] else []
+        rules.define(states[state], sequence(repeated(either(loops), 0, None) if loops else EMPTY, either(ways)))
+    return rules.add(sequence(_QUOTE, states[0]), "string")
+
+
+def _content(ranges: Ranges) -> Piece:
+    """One character of the ranges, as JSON writes it."""
+    aside = [chr(point) for low, high in common(ranges, _ASIDE) for point in range(low, high + 1)]
+    plain = character_class(common(ranges, complement(_ASIDE)))
+    return either([plain, *(literal(_ESCAPES.get(letter, f"\\u{ord(letter):04x}")) for letter in aside)])
+
+
+def _counted(least: int, most: int | None, rules: Rules) -> Piece:
+    if not least and most is None:
+        return _ANY_STRING
+    if most is not None and most < least:
+        return NEVER
+    if least > _LONG * _MOST_CHUNKS:
+        raise Glm4Error(f"A string of at least {least} characters can't be guided", "Ask for fewer.")
+    start = [_QUOTE, *_exactly(least, rules)]
+    if most is None:
+        return sequence(*start, rules.add(Piece(_ANY_STRING.text.removeprefix('"\\"" ')), "rest"))
+    return sequence(*start, *_up_to(most - least, rules), _QUOTE)
+
+
+def _exactly(count: int, rules: Rules) -> list[Piece]:
+    chunks, rest = divmod(count, _LONG)
+    pieces = [repeated(_chunk(rules), chunks, chunks)] if chunks else []
+    return [*pieces, *([repeated(_PLAIN, rest, rest)] if rest else [])]
+
+
+def _up_to(count: int, rules: Rules) -> list[Piece]:
+    if count <= _LONG:
+        return [repeated(_PLAIN, 0, count)] if count else []
+    chunks, rest = divmod(count - _LONG + 1, _LONG)
+    tail = rules.add(sequence(repeated(_PLAIN, 0, _LONG - 1), _ENDLESS), "tail")
+    more = [repeated(_PLAIN, 0, rest)] if rest and chunks < 8 else []
+    return [repeated(_chunk(rules), 0, min(chunks, _MOST_CHUNKS)), tail, *more]
+
+
+def _chunk(rules: Rules) -> Piece:
+    half = rules.add(sequence(repeated(_PLAIN, _LONG // 2, _LONG // 2), _ENDLESS), "half")
+    return rules.add(sequence(repeated(_PLAIN, _LONG // 2, _LONG // 2), half), "chunk")

@@ -1,0 +1,98 @@
+"""Model directories: whole, damaged, unfinished, of another make."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from conftest import ask
+from glm4_demos.nano import CHECKPOINT
+from glm4_intel import Glm4Error, load, model_directory
+
+
+@pytest.fixture
+def copy(nano: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(nano, tmp_path / "copy"))
+
+
+def test_the_manifest_records_what_the_directory_is(nano: Path) -> None:
+    manifest = model_directory.read(nano).manifest
+    assert manifest is not None
+    assert (manifest.backend, manifest.source, manifest.architecture) == ("openvino_genai", "nano", "GlmForCausalLM")
+    assert (manifest.recipe["name"], manifest.targets) == ("cpu", ["CPU", "GPU"])
+    assert manifest.context_length == 2048
+    assert manifest.verification is not None and manifest.verification["fingerprint"]["layers"] == 2
+    assert {path.name for path in nano.iterdir()} == {*manifest.files, model_directory.MANIFEST}
+
+
+def test_a_directory_without_manifest_loads_all_the_same(copy: Path) -> None:
+    (copy / model_directory.MANIFEST).unlink()
+    assert load(copy).generate(ask("5 + 6"), temperature=0).text == "5 + 6 = 11"
+
+
+def test_a_file_cut_short_is_told(copy: Path) -> None:
+    weights = copy / "openvino_model.bin"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(Glm4Error, match="openvino_model.bin has [\\d,]+ bytes, not the"):
+        load(copy)
+
+
+def test_a_changed_file_is_told(copy: Path) -> None:
+    weights = bytearray((copy / "openvino_model.bin").read_bytes())
+    weights[1000] ^= 1
+    (copy / "openvino_model.bin").write_bytes(weights)
+    with pytest.raises(Glm4Error, match="its SHA-256 is not the one"):
+        load(copy)
+
+
+def test_a_missing_file_is_told(copy: Path) -> None:
+    (copy / "openvino_tokenizer.xml").unlink()
+    with pytest.raises(Glm4Error, match="lacks openvino_tokenizer.xml"):
+        load(copy)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"format_version": 99}', '{"files": 3}'])
+def test_a_broken_manifest_is_told(copy: Path, content: str) -> None:
+    (copy / model_directory.MANIFEST).write_text(content)
+    with pytest.raises(Glm4Error, match="glm4.json"):
+        load(copy)
+
+
+def test_what_is_no_model_directory_is_told(tmp_path: Path) -> None:
+    with pytest.raises(Glm4Error, match="There is no model directory"):
+        load(tmp_path / "nowhere")
+    with pytest.raises(Glm4Error, match="is not a model directory"):
+        load(tmp_path)
+    with pytest.raises(Glm4Error) as raised:
+        load(CHECKPOINT)
+    assert "glm4-intel export" in raised.value.hint
+    (tmp_path / "model.partial").mkdir()
+    with pytest.raises(Glm4Error, match="unfinished export"):
+        load(tmp_path / "model.partial")
+
+
+def test_a_config_without_context_is_told(copy: Path) -> None:
+    (copy / model_directory.MANIFEST).unlink()
+    config = json.loads((copy / "config.json").read_text())
+    del config["max_position_embeddings"]
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(Glm4Error, match="max_position_embeddings"):
+        load(copy)
+
+
+def test_devices_by_name(nano: Path) -> None:
+    assert [load(nano, device=name).device for name in ("CPU", "cpu", "AUTO")] == ["CPU"] * 3
+
+
+def test_devices_and_backends_that_are_not_there_are_told(nano: Path) -> None:
+    with pytest.raises(Glm4Error, match="There is no device GPU.7") as raised:
+        load(nano, device="GPU.7")
+    assert "CPU" in raised.value.hint
+    with pytest.raises(Glm4Error, match="There is no backend 'llama'"):
+        load(nano, backend="llama")
+    with pytest.raises(Glm4Error, match="There is no profile 'fast' for CPU") as raised:
+        load(nano, profile="fast")
+    assert "accurate" in raised.value.hint
+    with pytest.raises(Glm4Error, match="CPU refuses the model"):
+        load(nano, properties={"KV_CACHE_PRECISION": "u7"})
