@@ -3,18 +3,23 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from .guide import Form, Guide, called_forms, response_forms
 from .messages import Message, RawMessage, Turn, parse_messages
 from .thinking import Thinking
 from .tools import DeclaredTool, parse_tools
 
-if TYPE_CHECKING:
-    from .tokenizer import ChatTokenizer
-
 ToolChoice = str | Mapping[str, Any] | None
 """OpenAI's: "auto" or None, "none", "required" or "any", {"type": "function", "function": {"name": …}}."""
+
+
+class TurnEncoder(Protocol):
+    """What makes a prompt of turns: a ChatTokenizer."""
+
+    def encode_turns(
+        self, turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]], add_generation_prompt: bool
+    ) -> list[int]: ...
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ class Conversation:
         """What holds the reply to its forms, after the thoughts of a model that has them."""
         return Guide(self.forms, thinking) if self.forms else None
 
-    def render(self, tokenizer: "ChatTokenizer", add_generation_prompt: bool = True) -> list[int]:
+    def render(self, tokenizer: TurnEncoder, add_generation_prompt: bool = True) -> list[int]:
         """The token ids of the prompt. Raises Glm4Error where the chat template refuses the messages."""
         shown = [tool.declaration for tool in self.tools]
         return tokenizer.encode_turns(self.turns, shown, add_generation_prompt)

@@ -72,6 +72,7 @@ def _measured(options: BenchArguments) -> dict[str, Any]:
         "cores": machine.usable_cores,
         "instruction_sets": machine.instruction_sets,
         "versions": _versions(),
+        "read_bandwidth": max(result.read_bandwidth for result in results),
         "new_tokens": options.workload.new_tokens,
         "runs": options.workload.runs,
         "concurrency": options.workload.concurrency,

@@ -60,7 +60,7 @@ def test_what_bench_refuses(nano: Path, arguments: list[str], said: str, capsys:
 
 def test_a_plan_checks_itself() -> None:
     with pytest.raises(Glm4Error, match="prompt_lengths"):
-        Plan(prompt_lengths=())
+        Workload(prompt_lengths=())
 
 
 def test_memory_can_be_read() -> None:

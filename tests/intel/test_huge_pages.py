@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from glm4_intel import huge_pages
+from glm4_intel.machine import huge_pages
 
 MiB = 1 << 20
 linux = pytest.mark.skipif(not huge_pages.huge_page_size(), reason="needs Linux's transparent huge pages")
