@@ -18,7 +18,7 @@ import openvino
 import openvino_genai
 
 from environment import environment
-from glm4_intel.commands.measuring import Contestant, read_bandwidth
+from glm4_intel.commands.measuring import Contestant, Loaded, read_bandwidth
 from glm4_intel.devices import parse_properties
 from glm4_intel.loading import LoadOptions
 
@@ -43,7 +43,7 @@ class Bare:
         self.reply(8, 2)
 
     def reply(self, prompt_tokens: int, new_tokens: int) -> tuple[float, float]:
-        """As `Contestant.reply`: seconds to the first token and for each further one."""
+        """As `Loaded.reply`: seconds to the first token and for each further one."""
         ids = np.random.default_rng().integers(0, 1000, (1, prompt_tokens))
         config = openvino_genai.GenerationConfig(
             max_new_tokens=new_tokens, min_new_tokens=new_tokens, ignore_eos=True, do_sample=False
@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--busy", type=int, default=0, metavar="N")
     args = parser.parse_args()
-    contestants: dict[str, Bare | Contestant] = {_BARE: Bare(args.model)}
+    contestants: dict[str, Bare | Loaded] = {_BARE: Bare(args.model)}
     contestants |= {text: _ours(args.model, text) for text in args.contestants}
     bandwidth = read_bandwidth() / 1e9
     print(f"{environment()}, reads {bandwidth:.1f} GB/s; {args.busy} busy threads beside; medians of {args.runs}")
@@ -75,14 +75,14 @@ def main() -> None:
             busy.kill()
 
 
-def _ours(path: Path, text: str) -> Contestant:
+def _ours(path: Path, text: str) -> Loaded:
     profile, *rest = text.split()
     properties = parse_properties(part for part in rest if part != _SMALL_PAGES)
-    options = LoadOptions("CPU", profile=profile, properties=properties, huge_pages=_SMALL_PAGES not in rest)
-    return Contestant(text, path, options)
+    options = LoadOptions(device="CPU", profile=profile, properties=properties, huge_pages=_SMALL_PAGES not in rest)
+    return Loaded(Contestant(text, path, options))
 
 
-def _compare(contestants: dict[str, Bare | Contestant], length: int, new_tokens: int, runs: int) -> None:
+def _compare(contestants: dict[str, Bare | Loaded], length: int, new_tokens: int, runs: int) -> None:
     """All contestants in turn, so that what slows the machine slows them alike; the first round warms up."""
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in contestants}
     for index in range(runs + 1):

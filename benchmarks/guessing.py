@@ -27,7 +27,7 @@ def main() -> None:
     contestants = {
         "plain": load(args.model),
         "prompt lookup": load(args.model, engine=EngineOptions(prompt_lookup=True)),
-        "draft": load(args.model, engine=EngineOptions(draft=args.draft or args.model)),
+        "draft": load(args.model, engine=EngineOptions(draft_model=args.draft or args.model)),
     }
     print(environment(), "\n")
     for name, skill in _SKILLS.items():

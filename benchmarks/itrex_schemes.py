@@ -17,7 +17,8 @@ from glm4_export.checkpoint.weights import load
 from glm4_export.itrex.maker import ITREXMaker
 from glm4_export.making import make
 from glm4_export.openvino.fidelity_text import text_ids
-from glm4_intel.backends import itrex
+from glm4_intel.backends.itrex.backend import engine
+from glm4_intel.backends.itrex.format import load_model
 from glm4_intel.chat.tokenizer import ChatTokenizer
 from glm4_quantize.itrex.schemes import Scheme
 
@@ -45,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", nargs="?", default="nano")
     args = parser.parse_args()
-    print(f"{environment()}, {itrex.engine()}\n")
+    print(f"{environment()}, {engine()}\n")
     model, files = load(resolve(args.checkpoint))
     files.close()
     model = model.float()
@@ -70,7 +71,7 @@ def main() -> None:
 @torch.inference_mode()
 def _compare(model: torch.nn.Module, directory: Path) -> tuple[float, float]:
     """Mean KL divergence in nats a token, and how often the likeliest token is the same."""
-    quantized, ids = itrex.load_model(directory), text_ids(ChatTokenizer.from_directory(directory), None)
+    quantized, ids = load_model(directory), text_ids(ChatTokenizer.from_directory(directory), None)
     divergence, same, count = 0.0, 0, 0
     for start in range(0, len(ids) - 1, _WINDOW):
         piece = torch.tensor([ids[start : start + _WINDOW]])

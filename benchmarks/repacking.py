@@ -26,7 +26,7 @@ glm = load(sys.argv[1], properties=json.loads(sys.argv[2]), warmup=False)
 loaded, held = time.perf_counter() - started, own_memory()
 firsts = []
 for _ in range(3):
-    *_, last = glm.stream_ids(fresh_ids(glm, 8), ReplyStream(), temperature=0, max_new_tokens=2, ignore_eos=True)
+    *_, last = glm.stream_ids(fresh_ids(glm, 8), temperature=0, max_new_tokens=2, ignore_eos=True)
     firsts.append(last.timing.time_to_first_token)
 print(json.dumps([loaded, firsts[0], min(firsts[1:]), held / 1e9, own_memory() / 1e9]))
 """

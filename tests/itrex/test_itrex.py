@@ -33,8 +33,8 @@ from glm4_export.checkpoint.weights import load as load_weights
 from glm4_export.itrex.maker import ITREXMaker
 from glm4_export.making import make
 from glm4_intel import Glm4Error, Runtime, load
-from glm4_intel.backends import itrex
-from glm4_intel.chat.generation import GenerationParams
+from glm4_intel.backends.itrex import backend as itrex
+from glm4_intel.backends.itrex import format as packing
 from glm4_intel.chat.tokenizer import ChatTokenizer
 from glm4_quantize.itrex.compress import head_scheme, packed_layers
 from glm4_quantize.itrex.schemes import Scheme
@@ -63,7 +63,7 @@ def original() -> GlmForCausalLM:
 
 
 def runtime_of(model: GlmForCausalLM) -> Runtime:
-    return Runtime(ChatTokenizer.from_directory(CHECKPOINT), itrex.ITREXBackend(model), GenerationParams(), 2048, "CPU")
+    return Runtime(ChatTokenizer.from_directory(CHECKPOINT), itrex.backend_over(model), context_length=2048)
 
 
 def greedy(glm: Runtime, tokens: int = 48) -> list[int]:
@@ -104,9 +104,9 @@ def test_the_same_tokens_before_saving_and_after_reloading(quantized: Callable[.
     model, files = load_weights(resolve("nano"))
     files.close()
     tensors = {name: tensor for part in packed_layers(model, scheme, []) for name, tensor in part.items()}
-    recipe = scheme.to_dict() | {"lm_head": head_scheme(scheme).to_dict(), "packed_for": itrex.instruction_sets()}
+    recipe = scheme.to_dict() | {"lm_head": head_scheme(scheme).to_dict(), "packed_for": packing.instruction_sets()}
     config = json.loads((CHECKPOINT / "config.json").read_text())
-    before = greedy(runtime_of(itrex.model_over(tensors, config, recipe)))
+    before = greedy(runtime_of(packing.model_over(tensors, config, recipe)))
     assert before == in_a_new_process(quantized(scheme)) == greedy(load(quantized(scheme)))
 
 
@@ -131,10 +131,10 @@ def test_every_scheme_stays_near_the_original(
     quantized: Callable[..., Path], original: GlmForCausalLM, scheme: Scheme, most: float
 ) -> None:
     directory = quantized(scheme)
-    found = divergence(itrex.load_model(directory), original, ChatTokenizer.from_directory(directory))
+    found = divergence(packing.load_model(directory), original, ChatTokenizer.from_directory(directory))
     assert 0 < found < most
     if scheme.needs_data:  # it did something that rounding does not
-        rounded = itrex.load_model(quantized(Scheme("rtn", scheme.weight_dtype, 32)))
+        rounded = packing.load_model(quantized(Scheme("rtn", scheme.weight_dtype, 32)))
         assert found != divergence(rounded, original, ChatTokenizer.from_directory(directory))
 
 
@@ -142,7 +142,7 @@ def test_both_layouts_give_the_same_weights(quantized: Callable[..., Path], tmp_
     chatglm = make(
         str(as_chatglm(CHECKPOINT, tmp_path / "chatglm")), tmp_path / "out", ITREXMaker(scheme=Scheme(group_size=32))
     )
-    ours, theirs = itrex.read_tensors(quantized()), itrex.read_tensors(chatglm)
+    ours, theirs = packing.read_tensors(quantized()), packing.read_tensors(chatglm)
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items() if "norm" in name or "bias" in name)
     assert in_a_new_process(quantized()) == in_a_new_process(chatglm)
@@ -180,8 +180,8 @@ def test_a_reply_is_cancelled_and_the_next_one_is_right(quantized: Callable[...,
 def test_ctrl_c_in_a_long_prompt_ends_it_before_the_next_layer(
     quantized: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    glm = load(quantized())
-    layers = glm.backend._model.model.layers
+    model = packing.load_model(quantized())
+    glm, layers = runtime_of(model), model.model.layers
     computed: list[int] = []
     for number, layer in enumerate(layers):
         whole = layer.forward
@@ -284,7 +284,7 @@ def test_what_the_backend_has_not(quantized: Callable[..., Path], options: dict,
 def test_a_scheme_that_does_not_fit_is_refused_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(Glm4Error, match="Groups of 96 do not divide"):
         make("nano", tmp_path / "out", ITREXMaker(scheme=Scheme(group_size=96)))
-    if "AMX_BF16" not in itrex.instruction_sets():
+    if "AMX_BF16" not in packing.instruction_sets():
         with pytest.raises(Glm4Error, match="computes in bf16 with AMX alone"):
             make("nano", tmp_path / "out", ITREXMaker(scheme=Scheme(compute_dtype="bf16")))
     assert not list(tmp_path.iterdir())

@@ -71,7 +71,7 @@ def reference(model: PreTrainedModel, texts: list[list[int]], advance: Callable[
 
 
 def compare(directory: Path, original: Reference) -> Fidelity:
-    """The exported IR against the reference, on the CPU without any rounding beyond the weights'."""
+    """The exported IR against the reference, on the CPU in full precision apart from the quantized weights."""
     compiled = Core().compile_model(directory / "openvino_model.xml", "CPU", properties("CPU", "accurate"))
     request = compiled.create_infer_request()
     same = divergence = loss = original_loss = 0.0

@@ -14,9 +14,15 @@ from .formats import format_pattern
 from .patterns import pattern_automaton
 
 _QUOTE = Piece('"\\""')
-_PLAIN = Piece(r'[^"\\\x00-\x1f\x7f<]')
+_BEYOND_ASCII = (
+    r"\u0080-\u07ff\u0800-\u0fff\u1000-\ucfff\ud000-\ud7ff\ue000-\uffff"
+    r"\U00010000-\U0003ffff\U00040000-\U000fffff\U00100000-\U0010ffff"
+)
+"""Spelled out, and cut where the first byte in UTF-8 changes its meaning: a class of all but some characters lets the
+engine write halves of surrogate pairs, and a range across such a place broken bytes."""
+_PLAIN = Piece(rf"[\x20-!#-;=-\[\]-~{_BEYOND_ASCII}]")
 _ESCAPE = r'"\\" (["\\/bfnrt] | "u00" [01] [0-9a-f])'
-_AFTER_LESS = r'"<"+ ([^"\\\x00-\x1f\x7f<|] | ' + _ESCAPE + r' | "\\u007c")'
+_AFTER_LESS = r'"<"+ ([\x20-!#-;=-\[\]-{}~' + _BEYOND_ASCII + r"] | " + _ESCAPE + r' | "\\u007c")'
 _MARKED = rf"({_ESCAPE} | {_AFTER_LESS})"
 _ANY_STRING = Piece(rf'"\"" {_PLAIN.text}* ({_MARKED} {_PLAIN.text}*)* "<"* "\""')
 _LONG, _MOST_CHUNKS = 64, 127
