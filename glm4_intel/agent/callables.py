@@ -1,16 +1,20 @@
 """Python callables as tools: declared from their signature and docstring, called with arguments that fit it."""
 
+import asyncio
+import functools
 import inspect
 import json
-import re
-from collections.abc import Callable
+import typing
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from typing import Any
 
 from ..chat.tools import BUILT_IN_TOOLS
 from ..errors import Glm4Error
+from .docstrings import read_docstring
 
-_ARGUMENT = re.compile(r"^[ \t]*\**(\w+)[ \t]*(?:\([^)]*\))?:[ \t]+(\S.*)$", re.MULTILINE)
+_UNTOLD = ("title", "additionalProperties")
+"""What pydantic adds to a schema and says nothing."""
 
 
 @dataclass(frozen=True)
@@ -37,52 +41,92 @@ class Tool:
         return {"type": "function", "function": function}
 
     def call(self, arguments: dict[str, Any] | str) -> str:
-        """The observation: the function's result as text. Raises ValueError for arguments that do not fit."""
-        if isinstance(arguments, str):
-            return _text(self.function(arguments))
-        if self.model is None:
-            return _text(self.function(**arguments))
-        from pydantic import ValidationError
+        """The observation: the function's result as text. Raises ValueError for arguments that do not fit.
 
-        try:
-            checked = self.model.model_validate(arguments)
-        except ValidationError as error:
-            faults = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
-            raise ValueError("; ".join(faults)) from error
-        return _text(self.function(**{name: getattr(checked, name) for name in type(checked).model_fields}))
+        A coroutine is run to its end, and what a generator yields is a list.
+        """
+        if isinstance(arguments, str):
+            return _text(_finished(self.function(arguments)))
+        given = arguments if self.model is None else _checked(self.model, arguments)
+        return _text(_finished(self.function(**given)))
+
+
+def _checked(model: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+    from pydantic import ValidationError
+
+    try:
+        checked = model.model_validate(arguments)
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+        raise ValueError("; ".join(faults)) from error
+    return {str(field.alias): getattr(checked, name) for name, field in type(checked).model_fields.items()}
 
 
 def tool(function: Callable[..., Any]) -> Tool:
-    """A function as a tool. Its docstring's first lines describe it, its "name: text" lines the arguments.
+    """A function, a partial of one or a callable object as a tool, asynchronous or not.
 
-    Raises Glm4Error for a function whose arguments have no type, or can't be given by name.
+    Its docstring's first lines describe it, and its arguments where it tells of them. Raises Glm4Error for a function
+    whose arguments have no type, or can't be given by name.
     """
-    from pydantic import ConfigDict, Field, PydanticUserError, create_model
+    from pydantic import ConfigDict, PydanticUserError, create_model
 
-    name = getattr(function, "__name__", type(function).__name__)
-    about, arguments = _docstring(inspect.getdoc(function) or "")
+    name, about, told = _described(function)
     if name in BUILT_IN_TOOLS:
         return Tool(name, about, {}, function)
-    hints, fields = get_type_hints(function, include_extras=True), {}
-    for parameter in inspect.signature(function).parameters.values():
-        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            raise Glm4Error(f"{name} has the argument {parameter}, which can't be given by name")
-        if parameter.name not in hints:
-            raise Glm4Error(f"The argument {parameter.name} of {name} has no type", "Annotate it, such as city: str.")
-        default = ... if parameter.default is parameter.empty else parameter.default
-        fields[parameter.name] = (hints[parameter.name], Field(default, description=arguments.get(parameter.name)))
+    fields = dict(_fields(function, name, told))
     try:
-        model = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)  # type: ignore[call-overload]
+        model = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
         schema = model.model_json_schema()
-    except PydanticUserError as error:
-        raise Glm4Error(f"The arguments of {name} have a type that has no JSON schema: {error.message}") from error
+    except (PydanticUserError, TypeError, ValueError, NameError) as error:
+        reason = getattr(error, "message", str(error))
+        raise Glm4Error(f"The arguments of {name} have a type that has no JSON schema: {reason}") from error
     return Tool(name, about, _plain(schema), function, model)
 
 
-def _docstring(text: str) -> tuple[str, dict[str, str]]:
-    """What the function does, up to the first blank line, and what its arguments are."""
-    about = re.split(r"\n\s*\n", text.strip(), maxsplit=1)[0]
-    return " ".join(about.split()), {match[1]: match[2].strip() for match in _ARGUMENT.finditer(text)}
+def _described(function: Callable[..., Any]) -> tuple[str, str, dict[str, str]]:
+    """Name, description, and what is said of the arguments."""
+    plain = function
+    while isinstance(plain, functools.partial):
+        plain = plain.func
+    name = getattr(plain, "__name__", type(plain).__name__)
+    documented = (
+        plain if hasattr(plain, "__name__") else (inspect.getdoc(type(plain).__call__) and type(plain).__call__)
+    )
+    return name, *read_docstring(inspect.getdoc(documented or plain) or "")
+
+
+def _fields(function: Callable[..., Any], name: str, told: dict[str, str]) -> Iterator[tuple[str, Any]]:
+    """The arguments as pydantic's fields, each under its own name as alias: some names mean something to pydantic."""
+    from pydantic import Field
+
+    bound = function.keywords if isinstance(function, functools.partial) else {}
+    for index, parameter in enumerate(inspect.signature(function).parameters.values()):
+        if parameter.name in bound:
+            continue
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise Glm4Error(f"{name} has the argument {parameter}, which can't be given by name")
+        if parameter.annotation is parameter.empty:
+            raise Glm4Error(f"The argument {parameter.name} of {name} has no type", "Annotate it, such as city: str.")
+        default = ... if parameter.default is parameter.empty else parameter.default
+        given: dict[str, Any] = {"alias": parameter.name}
+        if parameter.name in told:
+            given["description"] = told[parameter.name]
+        yield f"argument_{index}", (_type(function, parameter.annotation), Field(default, **given))
+
+
+def _type(function: Callable[..., Any], annotation: Any) -> Any:
+    """An argument's type; as text, it is looked up where the function was written."""
+    if not isinstance(annotation, str):
+        return annotation
+    plain = inspect.unwrap(function)
+    plain = plain.func if isinstance(plain, functools.partial) else plain
+    scope = getattr(plain, "__globals__", None) or getattr(type(plain).__call__, "__globals__", {})
+    try:
+        return typing.get_type_hints(type("", (), {"__annotations__": {"it": annotation}}), scope, include_extras=True)[
+            "it"
+        ]
+    except NameError as error:
+        raise Glm4Error(f"The type {annotation} is not known where its function is", "Import it there.") from error
 
 
 def _plain(schema: Any) -> Any:
@@ -91,10 +135,28 @@ def _plain(schema: Any) -> Any:
         return [_plain(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    dropped = {"title", "additionalProperties"} if "properties" in schema or "type" in schema else {"title"}
+    dropped = _UNTOLD if "properties" in schema or "type" in schema else _UNTOLD[:1]
     kept = {key: each for key, each in schema.items() if key not in dropped or not isinstance(each, (str, bool))}
-    return {key: _plain(each) for key, each in kept.items()}
+    return {key: each if key in ("default", "enum", "const") else _plain(each) for key, each in kept.items()}
+
+
+def _finished(result: Any) -> Any:
+    """What a coroutine or a generator comes to."""
+    if inspect.iscoroutine(result):
+        return asyncio.run(result)
+    if inspect.isasyncgen(result):
+        return asyncio.run(_collected(result))
+    return list(result) if inspect.isgenerator(result) else result
+
+
+async def _collected(items: Any) -> list[Any]:
+    return [item async for item in items]
 
 
 def _text(result: Any) -> str:
-    return result if isinstance(result, str) else json.dumps(result, ensure_ascii=False, default=str)
+    """JSON of what pydantic knows to write (models, dataclasses, dates, …), and of the rest as the text it shows."""
+    from pydantic_core import to_jsonable_python
+
+    if isinstance(result, str):
+        return result
+    return json.dumps(to_jsonable_python(result, fallback=str), ensure_ascii=False)

@@ -1,13 +1,17 @@
 """The tool loop, on the nano model; functions as tools; code in its cage; documents in pages."""
 
+import dataclasses
+import functools
 import json
 import sys
 import threading
 import time
+from collections.abc import AsyncIterator, Iterator
 from enum import Enum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+import pydantic
 import pytest
 
 from conftest import ask
@@ -191,6 +195,87 @@ def test_functions_that_can_be_no_tools() -> None:
     for function, said in ((untyped, "has no type"), (positional, "by name"), (unknown, "has no JSON schema")):
         with pytest.raises(Glm4Error, match=said):
             tool(function)
+
+
+def test_results_of_every_kind_become_text() -> None:
+    class Person(pydantic.BaseModel):
+        name: str = "Mira"
+
+    @dataclasses.dataclass
+    class Point:
+        x: int = 1
+
+    async def later(a: int) -> int:
+        return a + 1
+
+    async def several() -> AsyncIterator[int]:
+        yield 1
+        yield 2
+
+    def few() -> Iterator[int]:
+        yield from (1, 2)
+
+    assert tool(later).call({"a": 1}) == "2"
+    assert tool(several).call({}) == tool(few).call({}) == "[1, 2]"
+    assert tool(lambda: Person()).call({}) == '{"name": "Mira"}' and tool(lambda: Point()).call({}) == '{"x": 1}'
+    assert tool(lambda: {Path("a"), Path("a")}).call({}) == '["a"]'
+
+
+def test_callables_of_every_kind_are_declared() -> None:
+    def add(a: int, b: int = 2) -> int:
+        """Add."""
+        return a + b
+
+    class Adder:
+        def __call__(self, a: int) -> int:
+            """Add one."""
+            return a + 1
+
+    bound = tool(functools.partial(add, b=5))
+    assert (bound.name, bound.description, bound.call({"a": 1})) == ("add", "Add.", "6")
+    assert list(bound.parameters["properties"]) == ["a"]
+    added = tool(Adder())
+    assert (added.name, added.description, added.call({"a": 1})) == ("Adder", "Add one.", "2")
+
+
+def test_names_and_types_that_mean_something_to_others() -> None:
+    def odd(model_dump: int, schema: "int", copy: dict = {"title": "Mr", "k": 1}) -> "pd.DataFrame":  # type: ignore # noqa
+        return model_dump + schema
+
+    made = tool(odd)
+    assert made.call({"model_dump": 1, "schema": 2}) == "3"
+    assert made.parameters["properties"]["copy"]["default"] == {"title": "Mr", "k": 1}
+
+    def unknown(a: "Nowhere") -> int:  # type: ignore[name-defined]  # noqa: F821
+        return 1
+
+    with pytest.raises(Glm4Error, match="The type Nowhere is not known"):
+        tool(unknown)
+
+
+@pytest.mark.parametrize(
+    "docstring",
+    [
+        "Do it.\n\nArgs:\n    x (int): the number\n",
+        "Do it.\n\n:param x: the number\n:returns: it",
+        "Do it.\n\n:param int x: the number",
+        "Do it.\n\nParameters\n----------\nx : int\n    the\n    number\n\nReturns\n-------\nint\n    it\n",
+    ],
+)
+def test_docstrings_of_every_form(docstring: str) -> None:
+    def f(x: int) -> int:
+        return x
+
+    f.__doc__ = docstring
+    made = tool(f)
+    assert (made.description, made.parameters["properties"]["x"]["description"]) == ("Do it.", "the number")
+
+
+def test_a_description_in_the_annotation() -> None:
+    def f(x: Annotated[int, pydantic.Field(description="stars", le=5)]) -> int:
+        return x
+
+    assert tool(f).parameters["properties"]["x"] == {"type": "integer", "description": "stars", "maximum": 5}
 
 
 def test_a_tool_from_a_schema() -> None:
