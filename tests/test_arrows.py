@@ -35,6 +35,7 @@ FLOORS = (  # of glm4_intel, from the bottom up: a module may import what is on 
     ("agent",),
     ("commands",),
     ("cli",),
+    ("__main__",),
 )
 PACKAGES_ALONE = {"glm4_intel", "glm4_intel.chat"}
 """Modules that hold nothing but a docstring and names that are imported when they are asked for."""

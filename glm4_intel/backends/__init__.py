@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 
 from ..errors import Glm4Error
 from ..model_directory import ModelDirectory
@@ -58,8 +59,17 @@ def engine(name: str) -> Engine:
     try:
         module: Engine = import_module(entry.module)
     except ImportError as error:
-        raise Glm4Error(f"The backend {name} needs the package {error.name}", entry.installation) from error
+        missing = next((package for package in entry.packages if not _installed(package)), error.name)
+        raise Glm4Error(f"The backend {name} needs the package {missing}", entry.installation) from error
     return module
+
+
+def _installed(package: str) -> bool:
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def engine_for(directory: ModelDirectory, asked: str | None = None) -> Engine:

@@ -11,7 +11,7 @@ from glm4_quantize.calibration import DEFAULT, LONGEST, MOST, samples
 
 
 @pytest.fixture(scope="module")
-def prompt(nano: Path) -> ChatTokenizer:
+def tokenizer(nano: Path) -> ChatTokenizer:
     return ChatTokenizer.from_directory(nano)
 
 

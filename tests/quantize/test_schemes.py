@@ -69,7 +69,7 @@ def test_the_wrong_environment_is_told(nano: Path, tmp_path: Path, capsys: pytes
     copied = shutil.copytree(nano, tmp_path / "copy")
     manifest = json.loads((copied / "glm4.json").read_text())
     (copied / "glm4.json").write_text(json.dumps(manifest | {"backend": "itrex"}))
-    with pytest.raises(Glm4Error, match="needs the package intel_extension_for_transformers") as told:
+    with pytest.raises(Glm4Error, match="needs the package intel-extension-for-transformers") as told:
         load(copied)
     assert "quantize/README.md" in told.value.hint
     assert main(["quantize", "nano", str(tmp_path / "out")]) == 1
