@@ -1,6 +1,7 @@
 """`glm4-intel`: the composition root. A table of commands; only the chosen one's module is imported."""
 
 import argparse
+import io
 import os
 import re
 import sys
@@ -31,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: (module, help)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit status is 0, 1 for an error, 2 for usage, 130 for Ctrl-C."""
     arguments = sys.argv[1:] if argv is None else list(argv)
+    _write_what_can_be_written()
     try:
         return _run(arguments)
     except Glm4Error as error:
@@ -46,11 +48,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         if extra is None:
             raise
         return _failed(f"This command needs the package {error.name}", f'Run: pip install "glm4-intel[{extra}]"')
+    except RuntimeError as error:
+        if "can't start new thread" not in str(error):
+            raise
+        return _failed("The system lets this process start no more threads", "Raise the limit: ulimit -u")
     except KeyboardInterrupt as interrupt:
         print("\ninterrupted", file=sys.stderr)
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(*(interrupt.args or [130]))  # an engine in the middle of a long prompt would hold up an ordinary exit
+
+
+def _write_what_can_be_written() -> None:
+    """A console or a file that is not UTF-8 gets a mark for each letter that it has not, and no traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _run(arguments: list[str]) -> int:

@@ -1,5 +1,8 @@
 """A long document as a tool: the model reads it a page at a time, or looks for a word in it."""
 
+import codecs
+import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import Glm4Error
@@ -86,20 +89,52 @@ def _pages(text: str, size: int) -> list[str]:
 
 def _read_text(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8-sig")
+        data = file.read_bytes()
     except OSError as error:
         raise Glm4Error(f"{file} can't be read: {error.strerror}", "Check the path.") from error
-    except UnicodeDecodeError as error:
-        raise Glm4Error(f"{file} is no UTF-8 text", "Give a .txt, .md or .pdf file.") from error
+    for encoding, belongs in _ENCODINGS:
+        with contextlib.suppress(UnicodeDecodeError):
+            text = data.decode(encoding)
+            if belongs(data, text):
+                return text
+    raise Glm4Error(f"{file} is no UTF-8 text, nor UTF-16 or GB 18030", "Give a .txt, .md or .pdf file.")
+
+
+def _has_byte_order_mark(data: bytes, text: str) -> bool:
+    return data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+
+
+def _is_chinese(data: bytes, text: str) -> bool:
+    """Whether what is not ASCII is Chinese for the most part: GB 18030 gives a meaning to nearly any bytes."""
+    beyond = [letter for letter in text if letter > "\x7f"]
+    return 2 * sum("\u3000" <= letter <= "\u9fff" or "\uff00" <= letter <= "\uffef" for letter in beyond) >= len(beyond)
+
+
+_ENCODINGS: tuple[tuple[str, Callable[[bytes, str], bool]], ...] = (
+    ("utf-8-sig", lambda data, text: "\0" not in text),
+    ("utf-16", _has_byte_order_mark),
+    ("gb18030", _is_chinese),
+)
+"""What texts are written in, and what tells that one is."""
 
 
 def _read_pdf(file: Path) -> str:
     from pypdf import PdfReader
-    from pypdf.errors import PyPdfError
+    from pypdf.errors import DependencyError, FileNotDecryptedError, PyPdfError
 
+    again = "Save it again, or give its text."
     try:
-        return "\n".join(page.extract_text() for page in PdfReader(file).pages)
+        reader = PdfReader(file)
+        if reader.is_encrypted and not reader.decrypt(""):
+            raise Glm4Error(f"{file} is protected by a password", "Save it without one.")
+        text = "\n".join(page.extract_text() for page in reader.pages)
+    except FileNotDecryptedError as error:
+        raise Glm4Error(f"{file} is protected by a password", "Save it without one.") from error
     except OSError as error:
-        raise Glm4Error(f"{file} can't be read: {error.strerror}", "Check the path.") from error
-    except (PyPdfError, ValueError, KeyError, TypeError) as error:
-        raise Glm4Error(f"{file} is no PDF that can be read: {error}", "Save it again, or give its text.") from error
+        raise Glm4Error(f"{file} can't be read: {error.strerror or error}", "Check the path.") from error
+    except RecursionError as error:
+        raise Glm4Error(f"{file} is no PDF that can be read: it is nested too deeply", again) from error
+    except (PyPdfError, DependencyError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError,
+            NotImplementedError) as error:  # fmt: skip  # what pypdf raises for damaged files and filters it has not
+        raise Glm4Error(f"{file} is no PDF that can be read: {error}", again) from error
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # halves of surrogate pairs are no text

@@ -1,7 +1,6 @@
 """`glm4-intel bench DIR`: time to the first token, time a token, memory, and how near decoding is to memory's speed."""
 
 import argparse
-import json
 import platform
 import sys
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Glm4Error
 from .model_arguments import add_model_arguments, load_options
+from .output import print_json
 
 if TYPE_CHECKING:
     from ..loading import LoadOptions
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     if options.plot:
         _require_plotting(options.plot)
     report = _measured(options)
-    print(json.dumps(report, indent=2, ensure_ascii=False) if options.json else _as_text(report))
+    print_json(report, indent=2) if options.json else print(_as_text(report))
     if options.plot:
         _plot(report, options.plot)
     return 0

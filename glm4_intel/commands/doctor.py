@@ -1,12 +1,12 @@
 """`glm4-intel doctor [DIR …]`: what this machine has, what it lacks and how to get that, and what would be chosen."""
 
 import argparse
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Glm4Error
+from .output import print_json
 
 if TYPE_CHECKING:
     from ..devices import Device, Machine
@@ -29,10 +29,10 @@ def run(args: argparse.Namespace) -> int:
     options = DoctorArguments(args.directories, args.properties, args.json)
     if options.properties:
         found = _profiles()
-        print(json.dumps(found, indent=2) if options.json else _profiles_as_text(found))
+        print_json(found, indent=2) if options.json else print(_profiles_as_text(found))
         return 0
     report = examine(options.directories)
-    print(json.dumps(report, indent=2, ensure_ascii=False) if options.json else _as_text(report))
+    print_json(report, indent=2) if options.json else print(_as_text(report))
     return 0
 
 

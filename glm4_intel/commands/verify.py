@@ -1,7 +1,6 @@
 """`glm4-intel verify DIR`: is a model directory what was exported, and does this engine compute the same?"""
 
 import argparse
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from ..errors import Glm4Error
 from ..model_directory import ModelDirectory, check_hashes, read
+from .output import print_json
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     _say("loading it and computing its fingerprint")
     found["fingerprint"] = _compare(directory)
     if options.json:
-        print(json.dumps(found, ensure_ascii=False))
+        print_json(found)
     else:
         print(f"{options.directory} is whole: {found['fingerprint']}")
     return 0

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pydantic
+import pypdf
 import pytest
 
 from conftest import ask
@@ -383,9 +384,30 @@ def small_pdf(text: str) -> bytes:
     return written + b"trailer << /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (len(objects) + 1, start)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "gbk", "gb18030"])
+def test_texts_in_the_encodings_that_people_have(tmp_path: Path, encoding: str) -> None:
+    text = "合同编号是 8891。甲方应于十日内付款。\n"
+    (tmp_path / "a.txt").write_bytes(text.encode(encoding))
+    assert Document.open(tmp_path / "a.txt").text == text
+
+
+def test_a_pdf_under_encryption(tmp_path: Path) -> None:
+    """AES with an empty password opens for everybody; another password is told, and no traceback."""
+    (tmp_path / "plain.pdf").write_bytes(small_pdf("The code is 4821."))
+    for password in ("", "secret"):
+        writer = pypdf.PdfWriter(clone_from=tmp_path / "plain.pdf")
+        writer.encrypt(password, algorithm="AES-256")
+        writer.write(tmp_path / f"{password or 'open'}.pdf")
+    assert "The code is 4821." in Document.open(tmp_path / "open.pdf").text
+    with pytest.raises(Glm4Error, match="protected by a password"):
+        Document.open(tmp_path / "secret.pdf")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
+        ("latin.txt", "café au lait, déjà vu".encode("latin-1"), "is no UTF-8 text"),
+        ("binary.txt", bytes(range(256)), "is no UTF-8 text"),
         ("a.txt", b"  \n", "holds no text"),
         ("a.txt", b"\xff\xfe\x00", "is no UTF-8 text"),
         ("a.pdf", b"not a pdf", "is no PDF that can be read"),

@@ -135,3 +135,14 @@ def test_version() -> None:
     from glm4_intel import __version__
 
     assert run("--version").stdout == f"glm4-intel {__version__}\n"
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "cp1252", "ascii"])
+def test_consoles_that_are_not_utf_8(nano: Path, encoding: str) -> None:
+    asked = ("chat", nano, "--temperature", "0", "--max-new-tokens", "12", "--prompt")
+    for arguments in ((*asked, "Repeat: 🙂"), (*asked, "你好", "--json"), ("chat", "--help"), ("doctor",)):
+        command = [sys.executable, "-m", "glm4_intel", *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": encoding})
+        assert done.returncode == 0 and b"Traceback" not in done.stderr
+        if "--json" in arguments:
+            assert json.loads(done.stdout)["text"].startswith("你好")
