@@ -49,6 +49,7 @@ class Runtime:
         self.device_reason = device_reason
         """Why AUTO took this device; empty where it was asked for."""
         self.history = history
+        self.closed = False
 
     def __enter__(self) -> "Runtime":
         return self
@@ -60,6 +61,7 @@ class Runtime:
 
     def close(self) -> None:
         """End the replies that are being written and give the model's memory back; further replies are refused."""
+        self.closed = True
         self.backend.close()
 
     def stream(

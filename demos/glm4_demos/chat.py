@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from glm4_intel import Chunk, Runtime
     from glm4_intel.loading import LoadOptions
 
+_SAMPLING = ("max_new_tokens", "temperature", "top_p", "top_k", "seed")
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class ChatArguments:
     """What the command line asks for."""
 
@@ -28,6 +30,12 @@ class ChatArguments:
     tools: list[str]
     sampling: dict[str, Any]
     """Overrides of the model's generation defaults."""
+
+    def __post_init__(self) -> None:
+        if self.json and self.prompt is None:
+            raise Glm4Error("--json needs --prompt", 'For example: glm4-intel chat MODEL --prompt "你好" --json')
+        if self.prompt is not None and self.tools:
+            raise Glm4Error("--tools is for a conversation", "Leave out --prompt.")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,20 +53,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    names = ("max_new_tokens", "temperature", "top_p", "top_k", "seed")
-    sampling = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    tools = [name for name in args.tools.split(",") if name]
-    options = ChatArguments(args.model, load_options(args), args.system, args.prompt, args.json, tools, sampling)
-    if options.json and options.prompt is None:
-        raise Glm4Error("--json needs --prompt", 'For example: glm4-intel chat MODEL --prompt "你好" --json')
-    if options.prompt is not None and options.tools:
-        raise Glm4Error("--tools is for a conversation", "Leave out --prompt.")
+    options = _arguments(args)
     runtime = load_shown(options.model, options.load)
     if options.prompt is not None:
         return _answer(runtime, options)
     from .terminal import Terminal
 
-    return Terminal(runtime, options.model, options.load, options.system or "", options.tools, options.sampling).run()
+    return Terminal(
+        runtime=runtime,
+        model=options.model,
+        options=options.load,
+        system=options.system or "",
+        tools=options.tools,
+        sampling=options.sampling,
+    ).run()
+
+
+def _arguments(args: argparse.Namespace) -> ChatArguments:
+    return ChatArguments(
+        model=args.model,
+        load=load_options(args),
+        system=args.system,
+        prompt=args.prompt,
+        json=args.json,
+        tools=[name for name in args.tools.split(",") if name],
+        sampling={name: getattr(args, name) for name in _SAMPLING if getattr(args, name) is not None},
+    )
 
 
 def _answer(runtime: "Runtime", options: ChatArguments) -> int:

@@ -5,11 +5,10 @@ import sys
 from pathlib import Path
 
 from glm4_intel import __version__, agent, model_directory
-from glm4_intel.cli import main as glm4_intel_command
 from glm4_intel.errors import Glm4Error
 from glm4_intel.machine.folders import cache_folder
 
-from .conversation import Conversation, speed
+from .dialogue import Dialogue, speed
 
 QUESTIONS = (
     "What is 17 + 25?",
@@ -30,21 +29,30 @@ def run(args: argparse.Namespace) -> int:
     runtime = glm4_intel.load(folder, args.device)
     for question in QUESTIONS:
         print(f"\n> {question}")
-        conversation = Conversation()
-        conversation.ask(question)
-        for event in conversation.reply(runtime, temperature=0):
+        dialogue = Dialogue()
+        dialogue.ask(question)
+        for event in dialogue.reply(runtime, temperature=0):
             print(event.chunk.text if isinstance(event, agent.Wrote) else "", end="", flush=True)
-        print(f"\n[{speed(conversation.turns[-1].figures or {})}]")
+        print(f"\n[{speed(dialogue.turns[-1].figures or {})}]")
     print(f"\nTalk to it yourself: glm4-intel chat {folder}", file=sys.stderr)
     return 0
 
 
 def nano_directory() -> Path:
-    """The nano model's int4 directory in the cache, exported if it is not there. Raises Glm4Error if that fails."""
+    """The nano model's int4 directory in the cache, exported if it is not there. Raises Glm4Error as `make` does."""
     folder = cache_folder() / f"nano-int4-{__version__}"
-    if not _whole(folder) and glm4_intel_command(["export", "nano", str(folder), "--overwrite"]):
-        raise Glm4Error("The nano model could not be exported", "See the message above.")
+    if not _whole(folder):
+        _export(folder)
     return folder
+
+
+def _export(folder: Path) -> None:
+    from glm4_export.making import MakeOptions, make
+    from glm4_export.openvino.maker import OpenVINOMaker
+    from glm4_export.progress import making
+
+    with making(folder) as progress:
+        make("nano", folder, OpenVINOMaker(), MakeOptions(overwrite=True), progress)
 
 
 def _whole(folder: Path) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from glm4_intel.machine.folders import data_folder
 
-from .conversation import Conversation
+from .dialogue import Dialogue
 
 _NAME = re.compile(r"[0-9a-zA-Z_.-]{1,64}")
 
@@ -23,18 +23,18 @@ class Store:
         plain = _NAME.fullmatch(owner) and owner.strip(".")
         self._folder = base / (owner if plain else f"~{hashlib.sha256(owner.encode()).hexdigest()}")
 
-    def save(self, conversation: Conversation) -> None:
+    def save(self, dialogue: Dialogue) -> None:
         """Write a conversation in one step: a full disk or a crash leaves the one before."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._path(conversation.id)
+        path = self._path(dialogue.id)
         temporary = path.with_suffix(".tmp")
-        temporary.write_text(conversation.as_json(), encoding="utf-8")
+        temporary.write_text(dialogue.as_json(), encoding="utf-8")
         temporary.replace(path)
 
-    def open(self, id: str) -> Conversation | None:
+    def open(self, id: str) -> Dialogue | None:
         """The conversation of that id; None if there is none that can be read."""
         try:
-            return Conversation.from_dict(json.loads(self._path(id).read_text(encoding="utf-8")))
+            return Dialogue.from_dict(json.loads(self._path(id).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError, KeyError):
             return None
 

@@ -1,7 +1,7 @@
 """The conversation in a terminal: commands, line editing, Markdown while it is written; plain text in a pipe."""
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from glm4_intel.commands.model_arguments import load_shown
 from glm4_intel.loading import LoadOptions
 from glm4_intel.machine.folders import cache_folder
 
-from .conversation import Conversation, shown_arguments, speed
+from .dialogue import Dialogue, readable, speed
 from .tools import TOOLS
 from .writing import Writer, writer
 
@@ -24,15 +24,16 @@ class Terminal:
 
     def __init__(
         self,
+        *,
         runtime: Runtime,
         model: Path,
         options: LoadOptions,
-        system: str,
-        tools: Iterable[str],
-        sampling: dict[str, Any],
+        system: str = "",
+        tools: Iterable[str] = (),
+        sampling: Mapping[str, Any] | None = None,
     ) -> None:
-        self._runtime, self._model, self._options, self._sampling = runtime, model, options, sampling
-        self._conversation = Conversation(system=system)
+        self._runtime, self._model, self._options, self._sampling = runtime, model, options, dict(sampling or {})
+        self._dialogue = Dialogue(system=system)
         self._tools: list[str] = []
         self._document: Document | None = None
         self._writer: Writer = writer()
@@ -71,15 +72,15 @@ class Terminal:
         COMMANDS[name][1](self, rest.strip())
 
     def _ask(self, text: str) -> None:
-        self._conversation.ask(text, self._document, self._runtime)
+        self._dialogue.ask(text, self._document, self._runtime)
         self._document = None
         self._reply()
 
     def _reply(self) -> None:
         """Answer the last question. Raises KeyboardInterrupt, after what was written is kept, when it is stopped."""
-        asked = len(self._conversation.turns)
+        asked = len(self._dialogue.turns)
         tools = [TOOLS[name] for name in self._tools]
-        events = self._conversation.reply(self._runtime, tools, **self._sampling)
+        events = self._dialogue.reply(self._runtime, tools, **self._sampling)
         try:
             for event in events:
                 self._show(event)
@@ -89,9 +90,9 @@ class Terminal:
             _say("[stopped]")
             raise
         except Glm4Error:
-            self._conversation.cut(asked - 1)
+            self._dialogue.cut(asked - 1)
             raise
-        _say(f"[{speed(self._conversation.turns[-1].figures or {})}]")
+        _say(f"[{speed(self._dialogue.turns[-1].figures or {})}]")
 
     def _show(self, event: agent.Event) -> None:
         if isinstance(event, agent.Wrote):
@@ -100,7 +101,7 @@ class Terminal:
             if event.chunk.finish_reason:
                 self._writer.finish()
         elif isinstance(event, agent.Called):
-            _say(f"→ {event.call.name} {shown_arguments(event.call.arguments)}")
+            _say(f"→ {event.call.name} {readable(event.call.arguments)}")
         elif isinstance(event, agent.Observed):
             _say(f"← {event.content} ({event.seconds:.1f} s)")
 
@@ -112,14 +113,14 @@ class Terminal:
     # the commands
 
     def clear(self, rest: str) -> None:
-        self._conversation = Conversation(system=self._conversation.system)
+        self._dialogue = Dialogue(system=self._dialogue.system)
         self._document = None
         _say("A new conversation.")
 
     def system(self, rest: str) -> None:
         if rest:
-            self._conversation.system = "" if rest == "-" else rest
-        _say(self._conversation.system or "There is no system prompt. /system TEXT sets one, /system - takes it away.")
+            self._dialogue.system = "" if rest == "-" else rest
+        _say(self._dialogue.system or "There is no system prompt. /system TEXT sets one, /system - takes it away.")
 
     def tools(self, rest: str) -> None:
         for name in rest.split():
@@ -137,7 +138,7 @@ class Terminal:
 
     def save(self, rest: str) -> None:
         path = Path(rest or "conversation.md").expanduser()
-        text = self._conversation.as_json() if path.suffix == ".json" else self._conversation.as_markdown()
+        text = self._dialogue.as_json() if path.suffix == ".json" else self._dialogue.as_markdown()
         try:
             path.write_text(text, encoding="utf-8")
         except OSError as error:
@@ -145,14 +146,14 @@ class Terminal:
         _say(f"Saved to {path}.")
 
     def retry(self, rest: str) -> None:
-        last = self._conversation.last_question()
+        last = self._dialogue.last_question()
         if last is None:
             raise Glm4Error("There is no question to answer again", "Ask one first.")
-        self._conversation.cut(last + 1)
+        self._dialogue.cut(last + 1)
         self._reply()
 
     def stats(self, rest: str) -> None:
-        figures = [turn.figures for turn in self._conversation.turns if turn.figures]
+        figures = [turn.figures for turn in self._dialogue.turns if turn.figures]
         for each in figures:
             _say(speed(each))
         used = figures[-1]["prompt_tokens"] + figures[-1]["completion_tokens"] if figures else 0
@@ -160,11 +161,20 @@ class Terminal:
 
     def device(self, rest: str) -> None:
         if rest:
-            options = replace(self._options, device=rest)
-            self._runtime = load_shown(self._model, options)
-            self._options = options
+            self._move_to(rest)
         else:
             _say(f"{self._runtime.device} {self._runtime.device_reason}".strip())
+
+    def _move_to(self, device: str) -> None:
+        """Load the model on another device; where it can't be, the conversation goes on where it was."""
+        options = replace(self._options, device=device)
+        try:
+            self._runtime = load_shown(self._model, options, in_place_of=self._runtime)
+        except (Glm4Error, KeyboardInterrupt):
+            if self._runtime.closed:
+                self._runtime = load_shown(self._model, self._options)
+            raise
+        self._options = options
 
     def help(self, rest: str) -> None:
         for name, (text, _) in COMMANDS.items():

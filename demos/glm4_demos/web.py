@@ -15,6 +15,8 @@ from glm4_intel.errors import Glm4Error
 if TYPE_CHECKING:
     from glm4_intel.loading import LoadOptions
 
+    from .webpage.models import Models
+
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:"
@@ -22,18 +24,26 @@ _POLICY = (
 """Content-Security-Policy: nothing from another host, whatever a reply holds."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WebArguments:
+    """What the command line asks for."""
+
     model: Path | None
+    """A model directory or a folder of them; None takes the embedded nano model."""
     load: "LoadOptions"
-    host: str
-    port: int
-    auth: tuple[str, str] | None
-    no_auth: bool
-    root_path: str
-    queue: int
-    language: str
-    open: bool
+    host: str = "127.0.0.1"
+    port: int = 7860
+    auth: tuple[str, str] | None = None
+    """User and password."""
+    no_auth: bool = False
+    """Let other machines in without a password."""
+    root_path: str = ""
+    """Where a proxy puts the page."""
+    queue: int = 32
+    """Replies that may be written or awaited at once."""
+    language: str = "en"
+    open: bool = False
+    """Open a browser."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.port <= 65535:
@@ -63,23 +73,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    options = WebArguments(
-        args.model,
-        load_options(args),
-        args.host,
-        args.port,
-        _auth(args.auth),
-        args.no_auth,
-        args.root_path,
-        args.queue,
-        args.language,
-        args.open,
-    )
+    options = _arguments(args)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
     from .webpage.models import Models
 
     models = Models(_directory(options.model), options.load)
-    first = models.there()
+    first = models.available()
     if not first:
         raise Glm4Error(f"{options.model} holds no model directory", "Make one with: glm4-intel export SOURCE OUT")
     print(f"loading {first[0]} …", file=sys.stderr, flush=True)
@@ -88,40 +87,68 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _serve(models: Any, options: WebArguments) -> None:
-    """Serve the page until Ctrl-C."""
-    from starlette.middleware import Middleware
+def _arguments(args: argparse.Namespace) -> WebArguments:
+    return WebArguments(
+        model=args.model,
+        load=load_options(args),
+        host=args.host,
+        port=args.port,
+        auth=_auth(args.auth),
+        no_auth=args.no_auth,
+        root_path=args.root_path,
+        queue=args.queue,
+        language=args.language,
+        open=args.open,
+    )
 
-    from .webpage.layout import CSS, JS, page, theme
+
+def _serve(models: "Models", options: WebArguments) -> None:
+    """Serve the page until Ctrl-C."""
+    from .webpage.layout import page
 
     blocks = page(models, options.language, at_once=options.queue)
-    blocks.queue(max_size=8 * options.queue, api_open=False)  # replies beyond the limit are refused by the events
+    blocks.queue(max_size=8 * options.queue, api_open=False)  # replies beyond the limit are refused by the handlers
     try:
-        blocks.launch(
-            server_name=options.host,
-            server_port=options.port,
-            auth=options.auth,
-            root_path=options.root_path,
-            inbrowser=options.open,
-            share=False,
-            quiet=True,
-            max_threads=2 * options.queue + 8,
-            footer_links=[],
-            ssr_mode=False,
-            show_error=False,
-            run_history=False,  # it would keep what is said a second time, and offer to send it away
-            theme=theme(),
-            css=CSS,
-            js=JS,
-            app_kwargs={"middleware": [Middleware(_Headers)], "docs_url": None, "redoc_url": None},
-            prevent_thread_lock=True,
-        )
+        blocks.launch(**_listening(options), **_appearance())
     except OSError as error:
         raise Glm4Error(
             f"{options.host}:{options.port} can't be listened on: {error}", "Choose another with --port."
         ) from error
     print(f"http://{options.host}:{options.port}{options.root_path}  (Ctrl-C ends it)", flush=True)
     threading.Event().wait()
+
+
+def _listening(options: WebArguments) -> dict[str, Any]:
+    """Gradio's options about where the page is, and for whom."""
+    return {
+        "server_name": options.host,
+        "server_port": options.port,
+        "auth": options.auth,
+        "root_path": options.root_path,
+        "inbrowser": options.open,
+        "share": False,
+        "quiet": True,
+        "max_threads": 2 * options.queue + 8,
+        "prevent_thread_lock": True,
+    }
+
+
+def _appearance() -> dict[str, Any]:
+    """Gradio's options about what the page looks like and what it shows of itself."""
+    from starlette.middleware import Middleware
+
+    from .webpage.layout import CSS, JS, theme
+
+    return {
+        "footer_links": [],
+        "ssr_mode": False,
+        "show_error": False,
+        "run_history": False,  # it would keep what is said a second time, and offer to send it away
+        "theme": theme(),
+        "css": CSS,
+        "js": JS,
+        "app_kwargs": {"middleware": [Middleware(_Headers)], "docs_url": None, "redoc_url": None},
+    }
 
 
 class _Headers:

@@ -9,8 +9,8 @@ from ..model_directory import ModelDirectory
 from .base import Backend, Engine, Plan, Request
 from .options import EngineOptions, LoadOptions
 
-__all__ = ["BACKENDS", "Backend", "BackendEntry", "Engine", "EngineOptions", "LoadOptions", "Plan", "Request", "engine",
-           "engine_for"]  # fmt: skip
+__all__ = ["BACKENDS", "Backend", "BackendEntry", "Engine", "EngineOptions", "LoadOptions", "Plan", "Request",
+           "backend_name", "engine", "engine_for"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,11 @@ def _installed(package: str) -> bool:
     return True
 
 
+def backend_name(directory: ModelDirectory, asked: str | None = None) -> str:
+    """The name of the backend that was asked for, else of the one that a directory was made for."""
+    return asked or directory.backend or next(iter(BACKENDS))
+
+
 def engine_for(directory: ModelDirectory, asked: str | None = None) -> Engine:
-    """The engine that was asked for, else the one that a directory was made for."""
-    return engine(asked or directory.backend or next(iter(BACKENDS)))
+    """The engine of the backend of that name. Raises Glm4Error as `engine` does."""
+    return engine(backend_name(directory, asked))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from glm4_demos.conversation import Conversation, Turn
+from glm4_demos.dialogue import Dialogue, Turn
 from glm4_demos.store import Store
 from glm4_demos.terminal import COMMANDS
 from glm4_demos.writing import settled_part
@@ -232,13 +232,13 @@ def test_markdown_settles_at_empty_lines_outside_of_code() -> None:
 
 def test_long_names_that_begin_alike_have_folders_of_their_own(tmp_path: Path) -> None:
     one, other = Store("智" * 20 + "一", tmp_path), Store("智" * 20 + "二", tmp_path)
-    one.save(Conversation(title="Names", turns=[Turn("user", "I am the first.")]))
+    one.save(Dialogue(title="Names", turns=[Turn("user", "I am the first.")]))
     assert len(one.titles()) == 1 and other.titles() == []
 
 
 def test_the_store_keeps_people_apart_and_survives_damage(tmp_path: Path) -> None:
     one, other = Store("ada", tmp_path), Store("../ada", tmp_path)
-    conversation = Conversation(title="Names", turns=[Turn("user", "My name is Mira.")])
+    conversation = Dialogue(title="Names", turns=[Turn("user", "My name is Mira.")])
     one.save(conversation)
     assert one.titles() == [("Names", conversation.id)] and other.titles() == []
     assert one.open(conversation.id) == conversation and other.open(conversation.id) is None

@@ -272,7 +272,7 @@ def test_conversations_outlive_the_server(browser: Browser, nano: Path, tmp_path
 
 def test_a_reply_runs_no_script(browser: Browser, nano: Path, tmp_path: Path) -> None:
     """A conversation whose reply tries what a page might fall for, opened from disk."""
-    from glm4_demos.conversation import Conversation, Turn
+    from glm4_demos.dialogue import Dialogue, Turn
 
     tricks = (
         "<script>window.hit = 1</script><img src=x onerror='window.hit = 2'>"
@@ -280,12 +280,12 @@ def test_a_reply_runs_no_script(browser: Browser, nano: Path, tmp_path: Path) ->
         "<a href='javascript:window.hit=5'>x</a> <svg onload='window.hit=6'>\n\n"
         "```html\n<script>window.hit = 7</script>\n```\n\n$\\href{javascript:window.hit=8}{x}$\n\n**bold** `a < b`"
     )
-    figures = {"prompt_tokens": 1, "completion_tokens": 1, "truncated_messages": 0, "time_to_first_token": 1.0, "device": "CPU",
-               "time_per_token": 1.0, "tokens_per_second": 1.0, "finish_reason": "stop"}  # fmt: skip
+    figures = {"prompt_tokens": 1, "completion_tokens": 1, "truncated_messages": 0, "time_to_first_token": 1.0,
+               "device": "CPU", "time_per_token": 1.0, "tokens_per_second": 1.0, "finish_reason": "stop"}  # fmt: skip
     turns = [Turn("user", tricks), Turn("assistant", tricks, figures=figures)]
     folder = tmp_path / "conversations" / "ada"
     folder.mkdir(parents=True)
-    conversation = Conversation(title="<img src=x onerror='window.hit=9'>", turns=turns)
+    conversation = Dialogue(title="<img src=x onerror='window.hit=9'>", turns=turns)
     (folder / f"{conversation.id}.json").write_text(conversation.as_json(), encoding="utf-8")
     with server(nano, tmp_path, "--auth", "ada:secret") as address:
         context = browser.new_context()

@@ -1,19 +1,28 @@
 """`glm4-intel web` before any browser comes: what it refuses, and what a page shows of a conversation."""
 
+import json
+import shutil
 import socket
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
 
-from glm4_demos.conversation import Conversation, Turn
+from glm4_demos.dialogue import Dialogue, Turn, readable
 from glm4_demos.web import WebArguments
 from glm4_demos.webpage.figures import context_meter, speed_plot
 from glm4_demos.webpage.view import plain_tags, shown
 from glm4_demos.webpage.words import EXAMPLES, LANGUAGES, word
+from glm4_intel import Glm4Error, Runtime, load
 from glm4_intel.cli import main
 
-FIGURES = {"prompt_tokens": 10, "completion_tokens": 5, "truncated_messages": 2, "time_to_first_token": 0.02, "device": "CPU",
-           "time_per_token": 0.01, "tokens_per_second": 100.0, "finish_reason": "stop"}  # fmt: skip
+if TYPE_CHECKING:
+    from glm4_demos.webpage.models import Models
+
+FIGURES = {"prompt_tokens": 10, "completion_tokens": 5, "truncated_messages": 2, "time_to_first_token": 0.02,
+           "device": "CPU", "time_per_token": 0.01, "tokens_per_second": 100.0, "finish_reason": "stop"}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -35,7 +44,7 @@ def test_a_host_of_others_needs_a_password_or_a_word() -> None:
     from glm4_intel.loading import LoadOptions
 
     for auth, no_auth in ((("ada", "secret"), False), (None, True)):
-        WebArguments(None, LoadOptions(), "0.0.0.0", 7860, auth, no_auth, "", 32, "en", False)
+        WebArguments(model=None, load=LoadOptions(), host="0.0.0.0", auth=auth, no_auth=no_auth)
 
 
 def test_a_browser_can_not_claim_to_be_a_user(nano: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,38 +52,76 @@ def test_a_browser_can_not_claim_to_be_a_user(nano: Path, tmp_path: Path, monkey
     from types import SimpleNamespace
 
     from glm4_demos.store import Store
-    from glm4_demos.webpage.events import Events
+    from glm4_demos.webpage.admission import Admission
+    from glm4_demos.webpage.events.page import PageEvents
+
+    monkeypatch.setenv("GLM4_DATA", str(tmp_path))
+    Store("ada").save(Dialogue(title="Secret", turns=[Turn("user", "secret")]))
+    events = PageEvents(loaded(nano), Admission(1))
+    for claimed, user, seen in (("ada", None, False), ("0" * 32, "ada", True), ("ada", "bob", False)):
+        values = events.open_page(claimed, "en", SimpleNamespace(username=user))
+        owner = values.pop("owner")
+        assert set(values) | {"owner"} == set(events.OPENED)
+        assert ("secret" in str(values)) is seen and (owner == "ada") is seen
+
+
+def loaded(nano: Path) -> "Models":
     from glm4_demos.webpage.models import Models
     from glm4_intel.loading import LoadOptions
 
-    monkeypatch.setenv("GLM4_DATA", str(tmp_path))
-    Store("ada").save(Conversation(title="Secret", turns=[Turn("user", "secret")]))
     models = Models(nano, LoadOptions())
     models.load(nano, "CPU", lambda stage, share: None)
-    events = Events(models, {}, 1)
-    for claimed, user, seen in (("ada", None, False), ("0" * 32, "ada", True), ("ada", "bob", False)):
-        _, owner, *shown_values = events.opened(claimed, "English", SimpleNamespace(username=user))
-        assert ("secret" in str(shown_values)) is seen and (owner == "ada") is seen
+    return models
 
 
 def test_a_reply_that_is_closed_before_it_begins_is_due_no_more(
     nano: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from types import SimpleNamespace
-
-    from glm4_demos.webpage.events import Events
-    from glm4_demos.webpage.models import Models
-    from glm4_intel.loading import LoadOptions
+    from glm4_demos.webpage.admission import Admission
+    from glm4_demos.webpage.events.replies import ReplyEvents
+    from glm4_demos.webpage.events.values import SAMPLING
 
     monkeypatch.setenv("GLM4_DATA", str(tmp_path))
-    models = Models(nano, LoadOptions())
-    models.load(nano, "CPU", lambda stage, share: None)
-    events, page, talk = Events(models, {}, 1), SimpleNamespace(session_hash="one"), Conversation()
+    events, page, talk = ReplyEvents(loaded(nano), Admission(1)), SimpleNamespace(session_hash="one"), Dialogue()
     for _ in range(2):
-        events.asked({"text": "Hello"}, talk, "ada", "", "English", page)
-        pictures = events.answer(talk, "ada", [], "English", page, *[None] * len(Events.SAMPLING))
-        assert "One moment" in next(pictures)[-1]["content"]
+        events.submit({"text": "Hello"}, talk, "ada", "", "en", page)
+        pictures = events.answer(talk, "ada", [], "en", page, *[None] * len(SAMPLING))
+        assert "One moment" in next(pictures)["chat"][-1]["content"]
         pictures.close()
+
+
+def test_handlers_are_given_to_gradio_by_component() -> None:
+    """What a handler returns by name may be in any order, and leave out what stays as it is."""
+    gradio = pytest.importorskip("gradio")
+    from glm4_demos.webpage.wiring import Wiring
+
+    with gradio.Blocks():
+        components = {"one": gradio.Textbox(), "two": gradio.Textbox()}
+    wiring = Wiring(components)
+
+    def steps(one: str) -> Iterator[dict[str, str]]:
+        yield {"two": one}
+        yield {}
+
+    assert wiring.by_component(lambda: {"two": 2, "one": 1})() == {components["two"]: 2, components["one"]: 1}
+    assert list(wiring.by_component(steps)("a")) == [{components["two"]: "a"}, {}]
+    assert wiring.by_component(lambda: None)() is None
+
+
+def test_a_call_is_shown_indented_in_both_forms_and_its_result_has_its_id(glm: Runtime) -> None:
+    from glm4_demos.tools import TOOLS
+
+    for arguments in ({"city": "Oslo"}, '{"city": "Oslo"}'):
+        assert readable(arguments) == '{\n  "city": "Oslo"\n}'
+    assert readable("print(1)") == "print(1)" and readable("1_0") == "1_0"
+    talk = Dialogue()
+    talk.ask("What time is it in Tokyo?")
+    for _ in talk.reply(glm, [TOOLS["get_time"]], temperature=0):
+        pass
+    asked, result = talk.turns[1], talk.turns[2]
+    assert result.message()["tool_call_id"] == asked.tool_calls[0]["id"]
+    assert Dialogue.from_dict(json.loads(talk.as_json())) == talk
+    assert '  "city": "Tokyo"' in talk.as_markdown()
 
 
 @pytest.mark.enable_socket
@@ -100,7 +147,7 @@ def test_thoughts_and_calls_fold_and_belong_to_their_turns() -> None:
         Turn("tool", '{"time": "12:00"}', seconds=0.5),
         Turn("assistant", "Noon.", figures=FIGURES),
     ]
-    messages, owners = shown(Conversation(turns=turns), "openvino_genai", 2048, "en")
+    messages, owners = shown(Dialogue(turns=turns), "openvino_genai", 2048, "en")
     assert owners == [0, 0, 1, 1, 3]
     assert [message.get("metadata", {}).get("title") for message in messages] == [
         None, None, "Thoughts", "Tool: get_time", None,
@@ -116,7 +163,7 @@ def test_tags_and_images_become_text_and_code_stays() -> None:
 
 
 def test_the_meter_and_the_plot() -> None:
-    empty, talk = Conversation(), Conversation(turns=[Turn("assistant", "x", figures=FIGURES)] * 2)
+    empty, talk = Dialogue(), Dialogue(turns=[Turn("assistant", "x", figures=FIGURES)] * 2)
     assert 'aria-valuenow="0"' in context_meter(empty, 100, True, "en") and "svg" not in speed_plot(empty, "en")
     assert 'aria-valuenow="15"' in context_meter(talk, 100, False, "en")
     assert "refused" in context_meter(talk, 100, False, "en") and "full" in context_meter(talk, 16, True, "en")
@@ -131,11 +178,58 @@ def test_every_word_is_in_both_languages() -> None:
 
 
 def test_a_long_document_is_read_by_pages(nano: Path) -> None:
-    from glm4_intel import load
     from glm4_intel.agent.documents import Document
 
-    glm, talk = load(nano), Conversation()
+    glm, talk = load(nano), Dialogue()
     talk.ask("What is it about?", Document("long.txt", "The road is long. " * 600), glm)
     assert talk.turns[0].document and not talk.turns[0].document["inline"]
     assert {tool.name for tool in talk.document_tools()} == {"read_page", "find_in_document"}
     assert "has 6 pages" in talk.messages()[0]["content"] and len(talk.messages()[-1]["content"]) < 100
+
+
+def test_a_device_that_is_not_there_leaves_the_model(nano: Path) -> None:
+    models = loaded(nano)
+    old = models.loaded
+    with pytest.raises(Glm4Error, match="There is no device GPU.9"):
+        models.load(nano, "GPU.9", lambda stage, share: None)
+    assert models.loaded is old and not old.runtime.closed
+    assert models.runtime.generate([{"role": "user", "content": "What is 5 + 6?"}], temperature=0).text == "5 + 6 = 11."
+
+
+def broken_copy(nano: Path, place: Path) -> Path:
+    """A model directory without a manifest, whose damage shows when the engine reads its weights."""
+    shutil.copytree(nano, place)
+    (place / "glm4.json").unlink()
+    (place / "openvino_model.bin").write_bytes(b"short")
+    return place
+
+
+def test_a_model_that_breaks_while_it_is_loaded_gives_the_old_one_back(nano: Path, tmp_path: Path) -> None:
+    from glm4_demos.webpage.models import Models
+    from glm4_intel.loading import LoadOptions
+
+    whole = Path(shutil.copytree(nano, tmp_path / "a-whole"))
+    broken = broken_copy(nano, tmp_path / "b-broken")
+    models, during = Models(tmp_path, LoadOptions()), []
+    models.load(whole, "CPU", lambda stage, share: None)
+    old = models.loaded
+
+    def ask(stage: str, share: float | None) -> None:
+        """Somebody asks while the models change places."""
+        try:
+            during.append(models.runtime)
+        except Glm4Error as error:
+            during.append(str(error))
+
+    with pytest.raises(Glm4Error):
+        models.load(broken, "CPU", ask)
+    assert old.runtime.closed and during[0] == "Another model is being loaded"
+    assert models.loaded.directory == whole and models.loaded.backend == "openvino_genai"
+    assert models.runtime.generate([{"role": "user", "content": "What is 5 + 6?"}], temperature=0).text == "5 + 6 = 11."
+
+
+def test_the_old_model_is_closed_before_the_next_is_loaded(nano: Path) -> None:
+    models, states = loaded(nano), []
+    old = models.loaded.runtime
+    models.load(nano, "CPU", lambda stage, share: states.append(old.closed))
+    assert states and all(states) and not models.runtime.closed and models.runtime is not old

@@ -2,16 +2,16 @@
 
 from html import escape
 
-from ..conversation import Conversation
+from ..dialogue import Dialogue
 from .words import word
 
 _WIDTH, _HEIGHT = 260, 56
 _NEARLY_FULL = 0.9
 
 
-def context_meter(conversation: Conversation, context: int, trims: bool, language: str) -> str:
+def context_meter(dialogue: Dialogue, context: int, trims: bool, language: str) -> str:
     """How much of the context the conversation takes, and what happens when it is full."""
-    last = next((turn.figures for turn in reversed(conversation.turns) if turn.figures), None)
+    last = next((turn.figures for turn in reversed(dialogue.turns) if turn.figures), None)
     used = last["prompt_tokens"] + last["completion_tokens"] if last else 0
     share = min(1.0, used / context)
     label, rule = word("context", language), word("context_trims" if trims else "context_refuses", language)
@@ -23,9 +23,9 @@ def context_meter(conversation: Conversation, context: int, trims: bool, languag
     )
 
 
-def speed_plot(conversation: Conversation, language: str) -> str:
+def speed_plot(dialogue: Dialogue, language: str) -> str:
     """Tokens a second of each reply so far, as a line."""
-    speeds = [turn.figures["tokens_per_second"] for turn in conversation.turns if turn.figures]
+    speeds = [turn.figures["tokens_per_second"] for turn in dialogue.turns if turn.figures]
     label = word("speed", language)
     if not speeds:
         return f'<div class="plot"><p>{label}: –</p></div>'

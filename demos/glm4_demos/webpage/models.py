@@ -1,60 +1,95 @@
 """The model that a page's visitors share: which directories there are, which is loaded, and loading another."""
 
 import threading
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from glm4_intel import Glm4Error, Runtime, model_directory
-from glm4_intel.loading import LoadOptions, Progress, load_as
+from glm4_intel.backends import backend_name
+from glm4_intel.loading import LoadOptions, Progress, load_as, load_in_place_of
 from glm4_intel.model_directory import MANIFEST
 
 
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """A model as it was loaded. What it says of itself can be read when it is closed, too."""
+
+    directory: Path
+    device: str
+    """As it was asked for, AUTO for example; `runtime.device` is the one that was taken."""
+    backend: str
+    runtime: Runtime
+
+
 class Models:
-    """One runtime at a time, replaced when another model or device is chosen."""
+    """One model at a time. Another takes its place: the old one is closed before the new one is loaded."""
 
     def __init__(self, folder: Path, options: LoadOptions) -> None:
         self._folder, self._options = folder, options
         self._lock = threading.Lock()
-        self._runtime: Runtime | None = None
-        self._backend = ""
-        self.directory = folder
-        self.device = options.device
+        self._loaded: Loaded | None = None
+
+    @property
+    def loaded(self) -> Loaded:
+        """The model that is loaded, or was last. Raises Glm4Error before the first."""
+        if self._loaded is None:
+            raise Glm4Error("No model is loaded", "Choose one and press Load.")
+        return self._loaded
 
     @property
     def runtime(self) -> Runtime:
-        """The loaded model. Raises Glm4Error where none is."""
-        if self._runtime is None:
-            raise Glm4Error("No model is loaded", "Choose one and press Load.")
-        return self._runtime
-
-    @property
-    def backend(self) -> str:
-        """The name of the backend that runs the model."""
-        return self._backend
+        """What answers. Raises Glm4Error where no model is loaded, and while another takes its place."""
+        if self.loaded.runtime.closed and self._lock.locked():
+            raise Glm4Error("Another model is being loaded", "Ask again when that is done.")
+        return self.loaded.runtime
 
     @property
     def trims(self) -> bool:
+        """Whether a conversation that is too long for the context loses its oldest part."""
         return self._options.history == "trim"
 
-    def there(self) -> list[Path]:
-        """The model directories in the folder, or the one that was given."""
+    def available(self) -> list[Path]:
+        """The model directories in the folder; where it is one itself, it and those beside it."""
         if is_model(self._folder):
             siblings = [each for each in sorted(self._folder.parent.iterdir()) if is_model(each)]
             return [self._folder, *(each for each in siblings if each != self._folder)]
         return [each for each in sorted(self._folder.iterdir()) if each.is_dir() and is_model(each)]
 
     def load(self, directory: Path, device: str, progress: Progress) -> None:
-        """Load a model in the place of the one before. Raises Glm4Error; the one before then stays."""
-        if directory not in self.there():
+        """Load a model in the place of the one before.
+
+        Raises Glm4Error where it can't be loaded: the one before stays, or is loaded again if it was closed already.
+        """
+        if directory not in self.available():
             raise Glm4Error(f"{directory} is not among the models here", "Choose one of the list.")
+        with self._one_at_a_time():
+            old = self._loaded
+            try:
+                self._loaded = self._in_place_of(old, directory, device, progress)
+            except Glm4Error:
+                if old and old.runtime.closed:
+                    self._loaded = self._again(old, progress)
+                raise
+
+    @contextmanager
+    def _one_at_a_time(self) -> Iterator[None]:
         if not self._lock.acquire(blocking=False):
             raise Glm4Error("Another model is being loaded", "Try again when that is done.")
         try:
-            self._runtime = load_as(directory, replace(self._options, device=device), progress)
-            self._backend = self._options.backend or model_directory.read(directory).backend
-            self.directory, self.device = directory, device
+            yield
         finally:
             self._lock.release()
+
+    def _in_place_of(self, old: Loaded | None, directory: Path, device: str, progress: Progress) -> Loaded:
+        options = replace(self._options, device=device)
+        backend = backend_name(model_directory.read(directory), options.backend)
+        runtime = load_in_place_of(old.runtime if old else None, directory, options, progress)
+        return Loaded(directory=directory, device=device, backend=backend, runtime=runtime)
+
+    def _again(self, old: Loaded, progress: Progress) -> Loaded:
+        return replace(old, runtime=load_as(old.directory, replace(self._options, device=old.device), progress))
 
 
 def is_model(folder: Path) -> bool:

@@ -1,10 +1,9 @@
 """A conversation as the chat component shows it: thoughts and tool calls folded away, figures under each reply."""
 
-import json
 import re
 from typing import Any
 
-from ..conversation import Conversation, Turn, shown_arguments
+from ..dialogue import Dialogue, Turn, readable
 from .figures import reply_line
 from .words import word
 
@@ -13,14 +12,14 @@ Shown = dict[str, Any]
 _CODE_AND_FORMULAS = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]*`|\$\$.+?\$\$|\$[^$\n]+\$)", re.DOTALL)
 
 
-def shown(conversation: Conversation, backend: str, context: int, language: str) -> tuple[list[Shown], list[int]]:
+def shown(dialogue: Dialogue, backend: str, context: int, language: str) -> tuple[list[Shown], list[int]]:
     """The component's messages, and for each of them the index of its turn."""
     messages: list[Shown] = []
     owners: list[int] = []
-    for index, turn in enumerate(conversation.turns):
+    for index, turn in enumerate(dialogue.turns):
         if turn.role == "tool":  # shown with its call
             continue
-        results = [each for each in _after(conversation.turns, index) if each.role == "tool"]
+        results = [each for each in _after(dialogue.turns, index) if each.role == "tool"]
         for message in _messages(turn, results, backend, context, language):
             messages.append(message)
             owners.append(index)
@@ -41,10 +40,10 @@ def live(text: str, reasoning: str, language: str) -> list[Shown]:
 
 def call_step(name: str, arguments: Any, result: Turn | None, language: str) -> Shown:
     """A tool call as a step that folds: its arguments, and its result when there is one."""
-    body = f"**{word('arguments', language)}**\n{_fenced(shown_arguments(arguments), 'json')}"
+    body = f"**{word('arguments', language)}**\n{_fenced(readable(arguments), 'json')}"
     metadata: dict[str, Any] = {"title": f"{word('tool', language)}: {name}", "status": "done" if result else "pending"}
     if result:
-        body += f"\n\n**{word('result', language)}**\n{_fenced(_indented(result.content), 'json')}"
+        body += f"\n\n**{word('result', language)}**\n{_fenced(readable(result.content), 'json')}"
         metadata["duration"] = round(result.seconds, 2)
     return {"role": "assistant", "content": body, "metadata": metadata}
 
@@ -94,10 +93,3 @@ def _thoughts(reasoning: str, language: str, done: bool) -> Shown:
 def _fenced(text: str, kind: str) -> str:
     fence = "`" * (3 + max((len(run) for run in re.findall(r"`+", text)), default=0))
     return f"{fence}{kind}\n{text}\n{fence}"
-
-
-def _indented(text: str) -> str:
-    try:
-        return json.dumps(json.loads(text), ensure_ascii=False, indent=2)
-    except ValueError:
-        return text

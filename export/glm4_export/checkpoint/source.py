@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glm4_intel.checkpoints import EMBEDDED, embedded_checkpoint
 from glm4_intel.errors import Glm4Error
 from glm4_intel.model_directory import MANIFEST, read_json
 
+from .embedded import EMBEDDED, embedded_checkpoint
 from .layouts import LAYOUTS, Layout, rope_theta
 
 _FETCHED = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "LICENSE"]

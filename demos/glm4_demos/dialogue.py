@@ -1,9 +1,9 @@
-"""A conversation as the demos keep it: its turns, what is sent to the model, and how a reply joins it."""
+"""A dialogue: what was said, as the demos show and save it. `glm4_intel.Conversation` is made of what it sends."""
 
 import json
 import threading
 import uuid
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from typing import Any
@@ -13,6 +13,7 @@ from glm4_intel.agent import Tool
 from glm4_intel.agent.documents import Document
 
 _TITLE = 48
+_SPEAKERS = {"user": "You", "assistant": "GLM-4", "tool": "Tool"}
 _INLINE = 0.5
 """A document that takes less than this share of the context is put into the prompt; a longer one is read by pages."""
 
@@ -31,18 +32,22 @@ class Turn:
     """Of the reply that ends here: its usage and timing, the device, and why it ended."""
     seconds: float = 0.0
     """What a tool took."""
+    tool_call_id: str = ""
+    """The call that a tool's turn answers; empty in dialogues saved before calls had ids."""
 
     def message(self) -> dict[str, Any]:
         """The turn in OpenAI's form, a document that is inline before the question."""
         text = self.content
         if self.document and self.document["inline"]:
             text = f"Read the text.\n\n{self.document['text'].strip()}\n\n{text}"
-        return {"role": self.role, "content": text} | ({"tool_calls": self.tool_calls} if self.tool_calls else {})
+        calls = {"tool_calls": self.tool_calls} if self.tool_calls else {}
+        answered = {"tool_call_id": self.tool_call_id} if self.tool_call_id else {}
+        return {"role": self.role, "content": text} | calls | answered
 
 
 @dataclass
-class Conversation:
-    """What was said, in order, under a system prompt."""
+class Dialogue:
+    """Turns in order under a system prompt, with a title. Saved as JSON and read again."""
 
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     title: str = ""
@@ -51,8 +56,8 @@ class Conversation:
     turns: list[Turn] = field(default_factory=list)
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> "Conversation":
-        """Raises TypeError or KeyError where the data is not a conversation's."""
+    def from_dict(cls, data: dict[str, Any]) -> "Dialogue":
+        """Raises TypeError or KeyError where the data is not a dialogue's."""
         return cls(**{**data, "turns": [Turn(**turn) for turn in data["turns"]]})
 
     def to_dict(self) -> dict[str, Any]:
@@ -86,31 +91,21 @@ class Conversation:
         cancel: threading.Event | None = None,
         **sampling: Any,
     ) -> Generator[agent.Event, None, None]:
-        """Answer the last turn, tool calls included; what was written joins the conversation, a stopped reply too.
+        """Answer the last turn, tool calls included; what was written joins the dialogue, a stopped reply too.
 
-        Raises Glm4Error where the runtime refuses; the conversation is then as it was.
+        Raises Glm4Error where the runtime refuses; the dialogue is then as it was.
         """
         events = agent.run(runtime, self.messages(), [*tools, *self.document_tools()], cancel=cancel, **sampling)
-        added: list[Turn] = []
-        chunks: list[Chunk] = []
+        joining = _Joining(runtime.device)
         try:
             for event in events:
-                if isinstance(event, agent.Wrote):
-                    chunks.append(event.chunk)
-                    if event.chunk.finish_reason:
-                        added.append(_assistant(Reply.join(chunks), runtime.device))
-                        chunks = []
-                elif isinstance(event, agent.Observed):
-                    added.append(Turn("tool", event.content, seconds=event.seconds))
+                joining.take(event)
                 yield event
         except GeneratorExit:  # nobody reads on: a closed tab, Ctrl-C
             events.close()  # type: ignore[attr-defined]
-            written = "".join(chunk.text for chunk in chunks)
-            if written:
-                added.append(Turn("assistant", written, reasoning="".join(chunk.reasoning for chunk in chunks)))
-            self.turns += added
+            self.turns += [*joining.turns, *joining.unfinished()]
             raise
-        self.turns += added
+        self.turns += joining.turns
 
     def cut(self, index: int) -> Turn | None:
         """Forget the turns from one on; the one there, if there was."""
@@ -126,24 +121,22 @@ class Conversation:
         return json.dumps(self.to_dict(), ensure_ascii=False, indent=2)
 
     def as_markdown(self) -> str:
-        """The conversation for people to read."""
+        """The dialogue for people to read."""
         parts = [f"# {self.title or 'Conversation'}", *([f"> {self.system}"] if self.system else [])]
-        names = {"user": "You", "assistant": "GLM-4", "tool": "Tool"}
-        for turn in self.turns:
-            parts.append(f"## {names[turn.role]}")
-            if turn.document:
-                parts.append(f"*{turn.document['name']}*")
-            if turn.content:
-                parts.append(turn.content if turn.role != "tool" else f"```\n{turn.content}\n```")
-            for call in turn.tool_calls:
-                function = call["function"]
-                parts.append(f"`{function['name']}`\n\n```json\n{shown_arguments(function['arguments'])}\n```")
-        return "\n\n".join(parts) + "\n"
+        return "\n\n".join([*parts, *(part for turn in self.turns for part in _markdown(turn))]) + "\n"
 
 
-def shown_arguments(arguments: Any) -> str:
-    """A call's arguments for people to read: JSON, or the code of a built-in."""
-    return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False, indent=2)
+def readable(value: Any) -> str:
+    """An object or a list, given as such or as JSON text, indented for people; other text, such as code, as it is."""
+    if isinstance(value, str):
+        try:
+            parsed = json.loads(value)
+        except ValueError:
+            return value
+        if not isinstance(parsed, (dict, list)):
+            return value
+        value = parsed
+    return json.dumps(value, ensure_ascii=False, indent=2)
 
 
 def speed(figures: dict[str, Any]) -> str:
@@ -157,12 +150,48 @@ def speed(figures: dict[str, Any]) -> str:
     )
 
 
+class _Joining:
+    """The turns that a reply's events become."""
+
+    def __init__(self, device: str) -> None:
+        self.turns: list[Turn] = []
+        self._device, self._chunks = device, list[Chunk]()
+
+    def take(self, event: agent.Event) -> None:
+        if isinstance(event, agent.Wrote):
+            self._chunks.append(event.chunk)
+            if event.chunk.finish_reason:
+                self.turns.append(_assistant(Reply.join(self._chunks), self._device))
+                self._chunks = []
+        elif isinstance(event, agent.Observed):
+            answered = event.call.id
+            self.turns.append(Turn("tool", event.content, seconds=event.seconds, tool_call_id=answered))
+
+    def unfinished(self) -> list[Turn]:
+        """What there is of a reply that was stopped in the middle."""
+        written = "".join(chunk.text for chunk in self._chunks)
+        reasoning = "".join(chunk.reasoning for chunk in self._chunks)
+        return [Turn("assistant", written, reasoning=reasoning)] if written else []
+
+
 def _assistant(reply: Reply, device: str) -> Turn:
     figures = asdict(reply.usage) | asdict(reply.timing)
     figures |= {"tokens_per_second": reply.timing.tokens_per_second, "device": device}
     figures["finish_reason"] = reply.finish_reason
     message = reply.message()
     return Turn("assistant", reply.text, None, message.get("tool_calls", []), reply.reasoning, figures)
+
+
+def _markdown(turn: Turn) -> Iterator[str]:
+    """The parts of a turn: who speaks, the document's name, the text, the calls."""
+    yield f"## {_SPEAKERS[turn.role]}"
+    if turn.document:
+        yield f"*{turn.document['name']}*"
+    if turn.content:
+        yield turn.content if turn.role != "tool" else f"```\n{turn.content}\n```"
+    for call in turn.tool_calls:
+        function = call["function"]
+        yield f"`{function['name']}`\n\n```json\n{readable(function['arguments'])}\n```"
 
 
 def _is_paged(turn: Turn) -> bool:

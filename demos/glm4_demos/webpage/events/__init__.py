@@ -1,0 +1,1 @@
+"""What the page does on each event, by subject. Every handler returns values by the names of components."""

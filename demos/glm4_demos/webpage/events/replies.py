@@ -1,0 +1,183 @@
+"""A message and its reply: sent, written, stopped, and asked again."""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import gradio as gr
+
+from glm4_intel import Glm4Error, Runtime, agent
+from glm4_intel.agent.documents import Document
+
+from ...dialogue import Dialogue
+from ...tools import TOOLS
+from ..admission import Admission, Place, Refused
+from ..models import Models
+from ..view import Shown, call_step, coming, live, shown
+from ..words import Language, word
+from .values import DIALOGUE, SAMPLING, VIEW, Values, busy_input, dialogue_values, ready_input, save, view_values
+
+_MOMENT = 0.1
+"""Seconds between two pictures of a reply: each takes processor time from the engine."""
+_WHOLE = ("top_k", "max_new_tokens", "seed")
+"""Sampling options that are whole numbers; a slider may give 50.0."""
+
+
+class ReplyEvents:
+    """What a message, its reply, and the buttons beside them do."""
+
+    SUBMITTED = FINISHED = UNDONE = (*VIEW, "message")
+    AGAIN = DIALOGUE
+
+    def __init__(self, models: Models, admission: Admission) -> None:
+        self._models, self._admission = models, admission
+
+    def submit(
+        self,
+        message: dict[str, Any],
+        dialogue: Dialogue,
+        owner: str,
+        system: str,
+        language: Language,
+        request: gr.Request,
+    ) -> Values:
+        """Add a message to the dialogue, its document too."""
+        text, files = message.get("text", "").strip(), message.get("files") or []
+        if not text and not files:
+            raise gr.Error(word("empty", language), print_exception=False)
+        document = _opened(files[0]) if files else None
+        runtime = self._admit(dialogue, language, request)
+        dialogue.system = (system or "").strip()
+        dialogue.ask(text, document, runtime)
+        return view_values(dialogue, owner, self._models, language) | busy_input()
+
+    def answer(
+        self,
+        dialogue: Dialogue,
+        owner: str,
+        tools: list[str],
+        language: Language,
+        request: gr.Request,
+        *sampling: Any,
+    ) -> Iterator[Values]:
+        """Write the reply, tool calls and all; it joins the dialogue in its place. `sampling` is SAMPLING's values."""
+        options = _sampling_options(sampling)
+        try:
+            with self._admission.writing(str(request.session_hash), dialogue.id) as place:
+                try:
+                    yield from self._pictures(dialogue, tools, language, place, options)
+                finally:
+                    save(dialogue, owner, language)
+        except Refused as refused:
+            gr.Warning(word(refused.reason, language))
+        except Glm4Error as error:
+            gr.Warning(f"{word('failed', language)}: {_told(self._why(error))}", duration=None)
+
+    def finish(self, dialogue: Dialogue, owner: str, language: Language) -> Values:
+        """Show the whole reply's figures, and make the input ready for the next message."""
+        return view_values(dialogue, owner, self._models, language) | ready_input()
+
+    def stop(self, request: gr.Request) -> None:
+        """End the reply that is being written for this page."""
+        self._admission.stop(str(request.session_hash))
+
+    def retry(self, dialogue: Dialogue, language: Language, request: gr.Request) -> Values:
+        """Forget the last reply, so that its question is answered anew."""
+        self._admit(dialogue, language, request)
+        last = dialogue.last_question()
+        if last is not None:
+            dialogue.cut(last + 1)
+        return dialogue_values(dialogue, self._models, language)
+
+    def undo(self, dialogue: Dialogue, owner: str, language: Language) -> Values:
+        """Take the last exchange back; its question returns to the input."""
+        last = dialogue.last_question()
+        turn = dialogue.cut(last) if last is not None else None
+        save(dialogue, owner, language)
+        question = {"text": turn.content if turn else "", "files": []}
+        return view_values(dialogue, owner, self._models, language) | {"message": question}
+
+    def edit(self, dialogue: Dialogue, language: Language, picked: gr.EditData, request: gr.Request) -> Values:
+        """Change a question and forget what followed it, so that it is answered anew."""
+        self._admit(dialogue, language, request)
+        loaded = self._models.loaded
+        _, owners = shown(dialogue, loaded.backend, loaded.runtime.context_length, language)
+        place = picked.index if isinstance(picked.index, int) else picked.index[0]
+        turn = dialogue.cut(owners[place])
+        if turn:
+            chip = place + 1 < len(owners) and owners[place + 1] == owners[place]
+            if not chip:  # a document's own line stays as it is
+                turn.content = str(picked.value).replace("&lt;", "<").replace("!\\[", "![")
+            dialogue.turns.append(turn)
+        return dialogue_values(dialogue, self._models, language)
+
+    def take_example(self, picked: gr.SelectData) -> Values:
+        """Put an example into the input."""
+        return {"message": {"text": picked.value["text"], "files": []}}
+
+    def _admit(self, dialogue: Dialogue, language: Language, request: gr.Request) -> Runtime:
+        """Take a place for the reply; what will write it. Raises gr.Error where there is none, or no model now."""
+        try:
+            runtime = self._models.runtime
+            self._admission.admit(str(request.session_hash), dialogue.id)
+        except Refused as refused:
+            raise gr.Error(word(refused.reason, language), print_exception=False) from refused
+        except Glm4Error as error:
+            raise gr.Error(_told(error), print_exception=False) from error
+        return runtime
+
+    def _pictures(
+        self, dialogue: Dialogue, tools: list[str], language: Language, place: Place, options: dict[str, Any]
+    ) -> Iterator[Values]:
+        """The chat again and again while a reply is written."""
+        runtime, backend = self._models.runtime, self._models.loaded.backend
+        before, _ = shown(dialogue, backend, runtime.context_length, language)
+        yield {"chat": [*before, coming(len(self._admission) - 1, language)]}
+        chosen = [TOOLS[name] for name in tools]
+        with closing(dialogue.reply(runtime, chosen, place.cancel, **options)) as events:
+            for steps in _steps(events, language):
+                yield {"chat": [*before, *steps]}
+
+    def _why(self, error: Glm4Error) -> Glm4Error:
+        """Why a reply failed: another model is taking the place of the one that wrote it, or else the error itself."""
+        try:
+            _ = self._models.runtime
+        except Glm4Error as swapping:
+            return swapping
+        return error
+
+
+def _steps(events: Iterator[agent.Event], language: Language) -> Iterator[list[Shown]]:
+    """The messages that a reply has become so far, at most one list a moment."""
+    done: list[Shown] = []
+    text, reasoning, told = "", "", 0.0
+    for event in events:
+        if isinstance(event, agent.Wrote):
+            text, reasoning = text + event.chunk.text, reasoning + event.chunk.reasoning
+            if time.monotonic() - told < _MOMENT:
+                continue
+        elif isinstance(event, agent.Called):
+            done += live(text, reasoning, language) if text or reasoning else []
+            done.append(call_step(event.call.name, event.call.arguments, None, language))
+            text = reasoning = ""
+        told = time.monotonic()
+        yield [*done, *live(text, reasoning, language)]
+
+
+def _opened(file: str) -> Document:
+    """The document that came with a message. Raises gr.Error for one that can't be read."""
+    try:
+        return Document.open(file)
+    except Glm4Error as error:
+        raise gr.Error(_told(error), print_exception=False) from error
+
+
+def _sampling_options(values: tuple[Any, ...]) -> dict[str, Any]:
+    """What overrides the model's own sampling; a field that is empty does not."""
+    given = dict(zip(SAMPLING, values, strict=True))
+    return {name: int(value) if name in _WHOLE else value for name, value in given.items() if value is not None}
+
+
+def _told(error: Glm4Error) -> str:
+    return f"{error}. {error.hint}"

@@ -1,0 +1,132 @@
+"""Which event calls which handler, subject by subject, with the components given by name."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from functools import wraps
+from inspect import isgeneratorfunction
+from typing import Any
+
+import gradio as gr
+
+from .admission import Admission
+from .events.conversations import ConversationEvents
+from .events.models import ModelEvents
+from .events.page import PageEvents
+from .events.replies import ReplyEvents
+from .events.values import SAMPLING, Values
+from .models import Models
+
+Components = dict[str, Any]
+
+_QUICK: dict[str, Any] = {"show_progress": "hidden", "queue": False}
+_TELLING: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None}
+"""For a handler that may have to say what is wrong."""
+_DARK = """() => {
+  const dark = document.body.classList.toggle("dark");
+  localStorage.setItem("glm4-dark", dark ? "1" : "0");
+}"""
+_SAVE = """(name, text) => {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], {type: "text/plain;charset=utf-8"}));
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(link.href);
+}"""
+
+
+class Wiring:
+    """Joins Gradio's events and our handlers, which know components by name alone."""
+
+    def __init__(self, components: Components) -> None:
+        self._components = components
+
+    def on(
+        self,
+        event: Callable[..., Any],
+        handler: Callable[..., Any],
+        reads: Sequence[str] = (),
+        shows: Sequence[str] = (),
+        **options: Any,
+    ) -> Any:
+        """Call the handler on an event, with the values of the components that it `reads`, in its parameters' order.
+
+        What it returns may name any of those that it `shows`; the others stay as they are.
+        """
+        return event(self.by_component(handler), self._named(reads), self._named(shows), **options)
+
+    def by_component(self, handler: Callable[..., Any]) -> Callable[..., Any]:
+        """The handler as Gradio calls it: what it returns by name is given by component."""
+        if isgeneratorfunction(handler):
+
+            @wraps(handler)
+            def stream(*args: Any) -> Iterator[Components | None]:
+                with closing(handler(*args)) as values:
+                    yield from map(self._keyed, values)
+
+            return stream
+
+        @wraps(handler)
+        def call(*args: Any) -> Any:
+            return self._keyed(handler(*args))
+
+        return call
+
+    def _keyed(self, values: Values | None) -> dict[Any, Any] | None:
+        return None if values is None else {self._components[name]: value for name, value in values.items()}
+
+    def _named(self, names: Sequence[str]) -> list[Any]:
+        return [self._components[name] for name in names]
+
+
+def wire(blocks: gr.Blocks, components: Components, models: Models, at_once: int) -> None:
+    """Join every event of the page with its handler; `at_once` replies are written at the same time."""
+    wiring, admission = Wiring(components), Admission(at_once)
+    _wire_page(wiring, blocks, components, PageEvents(models, admission))
+    replies = _wire_replies(wiring, components, ReplyEvents(models, admission), at_once)
+    _wire_conversations(wiring, components, ConversationEvents(models), replies)
+    _wire_models(wiring, components, ModelEvents(models))
+
+
+def _wire_page(wiring: Wiring, blocks: gr.Blocks, c: Components, events: PageEvents) -> None:
+    wiring.on(blocks.load, events.open_page, ("browser", "language"), events.OPENED, **_QUICK)
+    blocks.unload(events.leave)
+    wiring.on(c["language"].input, events.translate, ("dialogue", "owner", "language"), events.TRANSLATED, **_QUICK)
+    c["theme"].click(None, None, None, js=_DARK)
+
+
+def _wire_replies(wiring: Wiring, c: Components, events: ReplyEvents, at_once: int) -> list[Any]:
+    """The events that write a reply, for others to end."""
+    message, chat, here = c["message"], c["chat"], ("dialogue", "owner", "language")
+    asked = [
+        wiring.on(message.submit, events.submit, ("message", "dialogue", "owner", "system", "language"),
+                  events.SUBMITTED, **_TELLING),
+        wiring.on(chat.retry, events.retry, ("dialogue", "language"), events.AGAIN, **_TELLING),
+        wiring.on(chat.edit, events.edit, ("dialogue", "language"), events.AGAIN, **_TELLING),
+    ]  # fmt: skip
+    busy = {"concurrency_limit": at_once, "concurrency_id": "replies", "show_progress": "hidden"}
+    reads = ("dialogue", "owner", "tools", "language", *SAMPLING)
+    replies = [wiring.on(each.success, events.answer, reads, ("chat",), **busy) for each in asked]
+    for reply in replies:
+        wiring.on(reply.then, events.finish, here, events.FINISHED, **_QUICK)
+    message.stop(events.stop, None, None, **_QUICK)
+    wiring.on(chat.undo, events.undo, here, events.UNDONE, **_TELLING)
+    wiring.on(chat.example_select, events.take_example, (), ("message",), **_QUICK)
+    return replies
+
+
+def _wire_conversations(wiring: Wiring, c: Components, events: ConversationEvents, replies: list[Any]) -> None:
+    """What leaves a dialogue ends the reply that is being written to it."""
+    here, quick, telling = ("dialogue", "owner", "language"), _QUICK | {"cancels": replies}, _TELLING
+    wiring.on(c["new"].click, events.begin, ("owner", "language"), events.BEGUN, **quick)
+    wiring.on(c["conversations"].input, events.choose, ("conversations", "owner", "language"), events.CHOSEN, **quick)
+    wiring.on(c["delete"].click, events.delete, here, events.DELETED, **quick)
+    wiring.on(c["chat"].clear, events.clear, here, events.CLEARED, cancels=replies, **telling)
+    wiring.on(c["rename"].click, events.rename, ("title", *here), events.RENAMED, **telling)
+    for button, handler in (("as_json", events.save_json), ("as_markdown", events.save_markdown)):
+        made = wiring.on(c[button].click, handler, ("dialogue",), events.SAVED, **_QUICK)
+        made.success(None, [c["file_name"], c["file_text"]], None, js=_SAVE)
+
+
+def _wire_models(wiring: Wiring, c: Components, events: ModelEvents) -> None:
+    wiring.on(c["load"].click, events.load, ("models", "device", "language"), events.LOADED)
+    wiring.on(c["reset"].click, events.reset, (), events.RESET, **_QUICK)
