@@ -21,6 +21,7 @@ from glm4_demos.writing import settled_part
 pyte = pytest.importorskip("pyte", reason="pip install -r requirements-dev.txt")
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX pseudo-terminals")
 COUNTING = "Count from 1 to 200."
+NPU_THROUGH_CPU = ["--device", "NPU", "--property", "NPUW_DEVICES=CPU", "--property", "NPUW_ONLINE_PIPELINE=NONE"]
 
 
 class Terminal:
@@ -108,8 +109,7 @@ def terminal(nano: Path, tmp_path: Path) -> Iterator[Terminal]:
 
 @pytest.fixture
 def slow_terminal(npu_nano: Path, tmp_path: Path) -> Iterator[Terminal]:
-    through_cpu = ["--property", "NPUW_DEVICES=CPU", "--property", "NPUW_ONLINE_PIPELINE=NONE"]
-    terminal = Terminal(chat(npu_nano, "--device", "NPU", *through_cpu), tmp_path)
+    terminal = Terminal(chat(npu_nano, *NPU_THROUGH_CPU), tmp_path)
     terminal.wait_for("\n>", seconds=60)
     yield terminal
     terminal.process.kill()
@@ -216,6 +216,17 @@ def test_in_a_pipe_it_is_plain_text(nano: Path) -> None:
     done = subprocess.run(chat(nano), input=lines, capture_output=True, text=True, timeout=120)
     assert done.stdout == "Nice to meet you, Mira!\nYour name is Mira.\n"
     assert "/clear" in done.stderr and done.returncode == 0
+
+
+def test_a_device_that_refuses_gives_the_old_one_back(npu_nano: Path) -> None:
+    """GPU.9 is known to be missing beforehand; the CPU refuses the NPU's properties when the old model is closed."""
+    lines = "My name is Mira.\n/device GPU.9\nWhat is my name?\n/device CPU\nWhat is my name?\n/device\n/exit\n"
+    done = subprocess.run(chat(npu_nano, *NPU_THROUGH_CPU), input=lines, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "Nice to meet you, Mira!\nYour name is Mira.\nYour name is Mira.\n", done.stderr
+    missing, refused = done.stderr.index("There is no device GPU.9"), done.stderr.index("Unsupported property")
+    loaded = [at for at in range(len(done.stderr)) if done.stderr.startswith("on NPU, context", at)]
+    assert len(loaded) == 2 and loaded[0] < missing < loaded[1] < refused
+    assert done.stderr.rstrip().endswith("NPU") and done.returncode == 0
 
 
 def test_tools_are_for_a_conversation(nano: Path) -> None:
