@@ -1,7 +1,6 @@
 """`glm4-intel chat MODEL`: a conversation in the terminal, or one reply with --prompt."""
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glm4_intel.commands.model_arguments import add_model_arguments, load_options, load_shown
+from glm4_intel.commands.output import print_json
 from glm4_intel.errors import Glm4Error
 
 if TYPE_CHECKING:
@@ -91,16 +91,19 @@ def _answer(runtime: "Runtime", options: ChatArguments) -> int:
     system = [{"role": "system", "content": options.system}] if options.system else []
     chunks = runtime.stream([*system, {"role": "user", "content": text}], **options.sampling)
     if options.json:
-        print(json.dumps(Reply.join(chunks).to_dict(), ensure_ascii=False))
+        print_json(Reply.join(chunks).to_dict())
     else:
         _print(chunks)
     return 0
 
 
 def _print(chunks: "Iterator[Chunk]") -> None:
+    from .writing import printable
+
+    shown = printable if sys.stdout.isatty() else str
     try:
         for chunk in chunks:
-            print(chunk.text, end="", flush=True)
+            print(shown(chunk.text), end="", flush=True)
     finally:
         chunks.close()  # type: ignore[attr-defined]  # Ctrl-C: stop the engine now
         print(flush=True)

@@ -25,9 +25,10 @@ class Store:
 
     def save(self, dialogue: Dialogue) -> None:
         """Write a conversation in one step: a full disk or a crash leaves the one before."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._path(dialogue.id)
         temporary = path.with_suffix(".tmp")
+        temporary.touch(mode=0o600)
         temporary.write_text(dialogue.as_json(), encoding="utf-8")
         temporary.replace(path)
 

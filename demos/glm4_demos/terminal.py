@@ -14,7 +14,7 @@ from glm4_intel.machine.folders import cache_folder
 
 from .dialogue import Dialogue, readable, speed
 from .tools import TOOLS
-from .writing import Writer, writer
+from .writing import Writer, printable, writer
 
 Command = Callable[["Terminal", str], None]
 
@@ -49,8 +49,8 @@ class Terminal:
                 text = read().strip()
                 if text == "/exit":
                     return 0
+                interrupted = False  # what is stopped from here on is a reply of its own
                 self._obey(text)
-                interrupted = False
             except KeyboardInterrupt:
                 if interrupted:
                     return 130
@@ -131,16 +131,19 @@ class Terminal:
     def load(self, rest: str) -> None:
         if not rest:
             raise Glm4Error("/load needs a file", "For example: /load story.txt")
-        self._document = Document.open(Path(rest).expanduser())
+        self._document = Document.open(_path(rest))
         tokens = len(self._runtime.tokenizer.encode_text(self._document.text))
         context = f"{self._runtime.context_length:,}"
         _say(f"{self._document.name}: {tokens:,} tokens of the context's {context}, for the next question.")
 
     def save(self, rest: str) -> None:
-        path = Path(rest or "conversation.md").expanduser()
+        path = _path(rest or "conversation.md")
         text = self._dialogue.as_json() if path.suffix == ".json" else self._dialogue.as_markdown()
         try:
-            path.write_text(text, encoding="utf-8")
+            with path.open("x", encoding="utf-8", errors="replace") as file:
+                file.write(text)
+        except FileExistsError as error:
+            raise Glm4Error(f"{path} exists, and is left as it is", "Give another name.") from error
         except OSError as error:
             raise Glm4Error(f"{path} can't be written: {error.strerror}", "Give another path.") from error
         _say(f"Saved to {path}.")
@@ -197,7 +200,30 @@ COMMANDS: dict[str, tuple[str, Command]] = {  # name: (help, what it does with t
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
+
+
+def _path(text: str) -> Path:
+    """The path that somebody typed. Raises Glm4Error for the home of a user whom there is not."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise Glm4Error(f"{text} is no path: {error}", "Give the whole path.") from error
+
+
+def _history() -> Any:
+    """What was typed before, in a file of this user's alone; in memory where none can be written."""
+    from prompt_toolkit.history import FileHistory, InMemoryHistory
+
+    file = cache_folder() / "history"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch(mode=0o600)
+        file.chmod(0o600)
+    except OSError as error:
+        _say(f"What you type is not remembered: {file} can't be written ({error.strerror}).")
+        return InMemoryHistory()
+    return FileHistory(str(file))
 
 
 def _line_reader() -> Callable[[], str]:
@@ -206,15 +232,12 @@ def _line_reader() -> Callable[[], str]:
         return lambda: input()
     from prompt_toolkit import PromptSession
     from prompt_toolkit.completion import WordCompleter
-    from prompt_toolkit.history import FileHistory
     from prompt_toolkit.key_binding import KeyBindings
 
     keys = KeyBindings()
     keys.add("escape", "enter")(lambda event: event.current_buffer.insert_text("\n"))
-    folder = cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
     session: PromptSession[str] = PromptSession(
-        history=FileHistory(str(folder / "history")),
+        history=_history(),
         completer=WordCompleter([*COMMANDS, "/exit"], sentence=True),
         complete_while_typing=False,
         key_bindings=keys,

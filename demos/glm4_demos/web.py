@@ -5,6 +5,8 @@ import ipaddress
 import os
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:"
+    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; "
+    "frame-ancestors 'none'"
 )
 """Content-Security-Policy: nothing from another host, whatever a reply holds."""
 
@@ -109,13 +112,24 @@ def _serve(models: "Models", options: WebArguments) -> None:
     blocks = page(models, options.language, at_once=options.queue)
     blocks.queue(max_size=8 * options.queue, api_open=False)  # replies beyond the limit are refused by the handlers
     try:
-        blocks.launch(**_listening(options), **_appearance())
+        with _no_proxies():
+            blocks.launch(**_listening(options), **_appearance())
     except OSError as error:
         raise Glm4Error(
             f"{options.host}:{options.port} can't be listened on: {error}", "Choose another with --port."
         ) from error
     print(f"http://{options.host}:{options.port}{options.root_path}  (Ctrl-C ends it)", flush=True)
     threading.Event().wait()
+
+
+@contextmanager
+def _no_proxies() -> Iterator[None]:
+    """Gradio asks its own page whether it is up, which no proxy of the environment's can tell."""
+    proxies = {name: os.environ.pop(name) for name in list(os.environ) if name.lower().endswith("_proxy")}
+    try:
+        yield
+    finally:
+        os.environ.update(proxies)
 
 
 def _listening(options: WebArguments) -> dict[str, Any]:

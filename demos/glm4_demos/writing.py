@@ -4,7 +4,14 @@ import re
 import sys
 from typing import Any, Protocol
 
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What steers a terminal, or turns the direction of text around: all but tabs and line breaks."""
 _FENCE = re.compile(r"^\s*(```|~~~)", re.MULTILINE)
+
+
+def printable(text: str) -> str:
+    """The text with a mark in the place of each character that would steer a terminal."""
+    return _CONTROLS.sub("\ufffd", text)
 
 
 class Writer(Protocol):
@@ -35,7 +42,7 @@ class PlainWriter:
         self._written = False
 
     def thought(self, text: str) -> None:
-        print(text, end="", file=sys.stderr, flush=True)
+        print(printable(text), end="", file=sys.stderr, flush=True)
 
     def write(self, text: str) -> None:
         self._written = self._written or bool(text)
@@ -62,7 +69,7 @@ class MarkdownWriter:
 
     def thought(self, text: str) -> None:
         if text:
-            self._console.print(text, end="", style="dim italic", markup=False)
+            self._console.print(printable(text), end="", style="dim italic", markup=False)
 
     def write(self, text: str) -> None:
         if not text:
@@ -99,7 +106,7 @@ class MarkdownWriter:
     def _markdown(self, text: str) -> Any:
         from rich.markdown import Markdown
 
-        return Markdown(text)
+        return Markdown(printable(text))
 
 
 def settled_part(text: str) -> tuple[str, str]:

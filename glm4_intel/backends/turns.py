@@ -38,7 +38,7 @@ class Mailbox:
     """None is the end."""
     _gathered: list[int] = field(default_factory=list)
     _told: float = 0.0
-    _failure: Exception | None = None
+    _failure: BaseException | None = None
 
     # the engine's side
 
@@ -55,7 +55,7 @@ class Mailbox:
             self._told = now
             self._hand_over()
 
-    def finish(self, failure: Exception | None = None) -> None:
+    def finish(self, failure: BaseException | None = None) -> None:
         """Nothing comes after what has come."""
         self._failure = failure
         self._hand_over()
@@ -95,7 +95,7 @@ class Mailbox:
                 yield id
 
 
-def engine_failure(error: Exception) -> Glm4Error:
+def engine_failure(error: BaseException) -> Glm4Error:
     """What went wrong in the engine, as one line."""
     if isinstance(error, Glm4Error):
         return error
@@ -114,11 +114,11 @@ def one_after_another(generate: Callable[[Mailbox], None]) -> Callable[[Inbox, t
 
     def serve(inbox: Inbox, closing: threading.Event) -> None:
         while (mailbox := inbox.get()) is not None:
-            failure: Exception | None = None
+            failure: BaseException | None = None
             try:
                 if not mailbox.over and not closing.is_set():
                     generate(mailbox)
-            except Exception as error:  # whatever a library raises in this thread is the reader's to be told
+            except BaseException as error:  # whatever a library raises in this thread is the reader's to be told
                 failure = error
             mailbox.finish(failure)
             del mailbox, failure

@@ -16,7 +16,7 @@ import pytest
 from glm4_demos.dialogue import Dialogue, Turn
 from glm4_demos.store import Store
 from glm4_demos.terminal import COMMANDS
-from glm4_demos.writing import settled_part
+from glm4_demos.writing import MarkdownWriter, printable, settled_part
 
 pyte = pytest.importorskip("pyte", reason="pip install -r requirements-dev.txt")
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX pseudo-terminals")
@@ -27,7 +27,7 @@ NPU_THROUGH_CPU = ["--device", "NPU", "--property", "NPUW_DEVICES=CPU", "--prope
 class Terminal:
     """A program in a terminal of 80 by 24, and what its screen has shown."""
 
-    def __init__(self, command: list[str], folder: Path) -> None:
+    def __init__(self, command: list[str], folder: Path, **changes: str) -> None:
         import pty
 
         self._leader, follower = pty.openpty()
@@ -36,7 +36,7 @@ class Terminal:
         self._stream = pyte.ByteStream(self.screen)
         self.resize(80, 24)
         environment = {**os.environ, "GLM4_CACHE": str(folder / "cache"), "TERM": "xterm-256color",
-                       "PROMPT_TOOLKIT_NO_CPR": "1", "COLUMNS": "", "LINES": ""}  # fmt: skip
+                       "PROMPT_TOOLKIT_NO_CPR": "1", "COLUMNS": "", "LINES": "", **changes}  # fmt: skip
         self.process = subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower, env=environment,
                                         cwd=folder, start_new_session=True, preexec_fn=_own_terminal)  # fmt: skip
         os.close(follower)
@@ -68,6 +68,18 @@ class Terminal:
     def wait_for(self, text: str, times: int = 1, seconds: float = 30) -> None:
         deadline = time.monotonic() + seconds
         while self.shown().count(text) < times:
+            assert time.monotonic() < deadline, self.shown()
+            self.read(0.2)
+
+    def read_for(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.read(0.1)
+
+    def wait_for_prompt(self, seconds: float = 30) -> None:
+        """Until a line can be typed: before, the system itself takes what is typed, and cuts it at 4,096 letters."""
+        deadline = time.monotonic() + seconds
+        while not self.screen.display[self.screen.cursor.y].startswith("> "):
             assert time.monotonic() < deadline, self.shown()
             self.read(0.2)
 
@@ -151,7 +163,7 @@ def test_every_command(terminal: Terminal, tmp_path: Path) -> None:
         before = terminal.shown().count(answer)
         terminal.type(line + "\r")
         terminal.wait_for(answer, before + 1 if answer not in line else before + 2)
-        terminal.wait_for("\n> ", 1)
+        terminal.wait_for_prompt()
     terminal.type("/exit\r")
     assert terminal.ended() == 0
     talk = json.loads((tmp_path / "talk.json").read_text(encoding="utf-8"))
@@ -258,3 +270,44 @@ def test_the_store_keeps_people_apart_and_survives_damage(tmp_path: Path) -> Non
     assert one.open("../../etc/passwd") is None
     one.delete(conversation.id)
     assert one.titles() == []
+
+
+@posix
+def test_ctrl_c_in_two_replies_in_a_row_keeps_the_conversation(slow_terminal: Terminal) -> None:
+    for number in (1, 2):
+        slow_terminal.type(COUNTING + "\r")
+        slow_terminal.read_for(1.5)
+        slow_terminal.type("\x03")
+        slow_terminal.wait_for("[stopped]", number)
+        slow_terminal.wait_for_prompt()
+    slow_terminal.type("/stats\r")
+    slow_terminal.wait_for("of 2,048 tokens")
+    slow_terminal.type("/exit\r")
+    assert slow_terminal.ended() == 0
+
+
+def test_nothing_of_a_reply_steers_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    wild = "a\x1b]0;title\x07b\x1b[2J\x9b31m\x00\tc\u202e\n"
+    assert printable(wild) == "a\ufffd]0;title\ufffdb\ufffd[2J\ufffd31m\ufffd\tc\ufffd\n"
+    written = MarkdownWriter()
+    written.thought(wild)
+    written.write(wild)
+    written.finish()
+    assert "\x1b]" not in capsys.readouterr().out
+
+
+@posix
+def test_a_home_that_can_not_be_written(nano: Path, tmp_path: Path) -> None:
+    at_proc = Terminal(chat(nano), tmp_path, GLM4_CACHE="/proc/nowhere")
+    at_proc.wait_for("is not remembered")
+    at_proc.wait_for_prompt()
+    at_proc.type("What is 5 + 6?\r")
+    at_proc.wait_for("5 + 6 = 11")
+    at_proc.type("/save notes.md\r")
+    at_proc.wait_for("Saved to notes.md")
+    at_proc.type("/save notes.md\r")
+    at_proc.wait_for("notes.md exists, and is left as it is")
+    at_proc.type("/save ~nobody-of-that-name/x.md\r")
+    at_proc.wait_for("is no path")
+    at_proc.type("/exit\r")
+    assert at_proc.ended() == 0
