@@ -64,6 +64,11 @@ class Runtime:
         self.closed = True
         self.backend.close()
 
+    @property
+    def prompt(self) -> ChatTokenizer:
+        """The tokenizer, by the name that it had before."""
+        return self.tokenizer
+
     def stream(
         self,
         messages: Sequence[RawMessage],

@@ -123,6 +123,14 @@ def test_a_closed_runtime_and_with() -> None:
     assert backend.closed
 
 
+def test_earlier_names_are_kept() -> None:
+    from glm4_demos.conversation import Conversation as Dialogue
+    from glm4_intel.tools import parse_reply
+
+    glm, _ = scripted()
+    assert glm.prompt is glm.tokenizer and parse_reply("\nHi<|user|>").text == "Hi" and Dialogue().turns == []
+
+
 def test_extending_says_what_is_wrong() -> None:
     with pytest.raises(Glm4Error, match=r"messages\[0\].role is 'human'"):
         Conversation.parse(ask("x")).extended([{"role": "human", "content": "x"}])
