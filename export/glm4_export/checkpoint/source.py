@@ -1,8 +1,6 @@
 """Where a checkpoint comes from, and whether it is whole before any work begins."""
 
-import json
 import re
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +10,11 @@ from glm4_intel.errors import Glm4Error
 from glm4_intel.model_directory import MANIFEST, read_json
 
 from .layouts import LAYOUTS, Layout, rope_theta
+from .shards import find_shards, stored_tensors
 
 _FETCHED = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "LICENSE"]
 _SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
           "head_dim", "vocab_size", "max_position_embeddings")  # fmt: skip
-_AGAIN = "Fetch the checkpoint again; a download resumes where it stopped."
 
 
 @dataclass(frozen=True)
@@ -56,10 +54,8 @@ def resolve(source: str, revision: str | None = None, theta: float | None = None
     names = (source, path.resolve().name, str(original.get("_name_or_path", "")))
     layout = LAYOUTS[original["model_type"]]
     config = _architecture_config(path, original, layout, names, theta)
-    shards = tuple(_shards(path))
-    for shard in shards:
-        if shard.suffix != ".bin":
-            _read_header(shard)
+    shards = find_shards(path)
+    stored_tensors(shards)
     return Checkpoint(path, source, revision, layout, config, shards, names)
 
 
@@ -112,46 +108,3 @@ def _architecture_config(
     if theta is not None:
         config = {key: value for key, value in config.items() if key != "rope_parameters"} | {"rope_theta": theta}
     return config
-
-
-def _shards(path: Path) -> list[Path]:
-    """The weight files: safetensors if there are any, else PyTorch's; sharded or single."""
-    for single in ("model.safetensors", "pytorch_model.bin"):
-        index = path / f"{single}.index.json"
-        if index.is_file():
-            names = sorted(set(read_json(index).get("weight_map", {}).values()))
-        elif (path / single).is_file():
-            names = [single]
-        else:
-            continue
-        missing = [name for name in names if not (path / name).is_file()]
-        if missing or not names:
-            raise Glm4Error(f"{path} lacks {missing[0] if missing else 'weights'}", _AGAIN)
-        return [path / name for name in names]
-    raise Glm4Error(f"{path} lacks model.safetensors", _AGAIN)
-
-
-def tensor_offsets(shard: Path) -> dict[str, int]:
-    """Where each tensor of a safetensors file begins in it."""
-    start, tensors = _read_header(shard)
-    return {name: start + entry["data_offsets"][0] for name, entry in tensors.items()}
-
-
-def _read_header(path: Path) -> tuple[int, dict[str, Any]]:
-    """Where a shard's tensors begin and what is known of each, after the header has been held against the file's size.
-
-    The format: 8 bytes with the header's length, a JSON header with each tensor's offsets, the tensors
-    (https://github.com/huggingface/safetensors#format).
-    """
-    size = path.stat().st_size
-    try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(length)) if length < size else {}
-        header.pop("__metadata__", None)
-        end = max(entry["data_offsets"][1] for entry in header.values())
-    except (struct.error, ValueError, AttributeError, KeyError, TypeError) as error:
-        raise Glm4Error(f"{path} is damaged: it has no safetensors header", "Fetch it again.") from error
-    if size != 8 + length + end:
-        raise Glm4Error(f"{path} is cut short: {size:,} bytes of {8 + length + end:,}", "Fetch it again.")
-    return 8 + length, header

@@ -5,7 +5,6 @@ import errno
 import inspect
 import mmap
 import os
-import pickle
 import threading
 from collections.abc import Callable, Iterable
 from importlib import import_module
@@ -14,12 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, PreTrainedModel
 
 from glm4_intel.errors import Glm4Error
 
-from .source import Checkpoint, tensor_offsets
+from .shards import open_shard, tensor_offsets
+from .source import Checkpoint
 
 _ARCHITECTURES = {"GlmForCausalLM": "glm", "Glm4ForCausalLM": "glm4"}
 """The module of transformers that each is in."""
@@ -85,11 +84,7 @@ def _read(checkpoint: Checkpoint) -> tuple[dict[str, torch.Tensor], list[Place]]
     tensors: dict[str, torch.Tensor] = {}
     places: list[Place] = []
     for shard in checkpoint.shards:
-        try:
-            opened = _open(shard)
-        except (SafetensorError, RuntimeError, OSError, ValueError, EOFError, pickle.UnpicklingError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise Glm4Error(f"{shard} can't be read: {reason}", "Fetch it again.") from error
+        opened = open_shard(shard)
         tensors |= opened
         if shard.suffix != ".bin":
             offsets = tensor_offsets(shard)
@@ -100,14 +95,6 @@ def _read(checkpoint: Checkpoint) -> tuple[dict[str, torch.Tensor], list[Place]]
         if tensor.dim() == 1 and not tensor.isfinite().all():
             raise Glm4Error(f"{name} of {checkpoint.path} has NaN or infinity in it", "Fetch the checkpoint again.")
     return tensors, places
-
-
-def _open(shard: Path) -> dict[str, torch.Tensor]:
-    """A shard's tensors. A pickled one goes through PyTorch's loader of weights alone, which runs no code."""
-    if shard.suffix == ".bin":
-        return dict(torch.load(shard, mmap=True, weights_only=True, map_location="cpu"))
-    with safe_open(shard, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it has no __iter__
 
 
 def _copied(tensor: torch.Tensor, shard: Path, offset: int) -> torch.Tensor:
