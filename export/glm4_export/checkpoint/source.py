@@ -30,6 +30,8 @@ class Checkpoint:
     shards: tuple[Path, ...]
     names: tuple[str, ...]
     """What it may be known by: its repository, its folder, its config's `_name_or_path`."""
+    fetched: bool = False
+    """Whether `source` is a repository of the hub, and not a folder."""
 
     @property
     def weight_bytes(self) -> int:
@@ -43,7 +45,7 @@ def resolve(source: str, revision: str | None = None, theta: float | None = None
     checkpoint, it is no GLM-4, a shard is missing or cut short, or its config contradicts its known original.
     """
     path = embedded_checkpoint(source) or Path(source).expanduser()
-    if not path.is_dir():
+    if fetched := not path.is_dir():
         if path.exists() or not re.fullmatch(r"[\w.-]+/[\w.-]+", source):
             embedded = ", ".join(EMBEDDED)
             raise Glm4Error(
@@ -56,7 +58,7 @@ def resolve(source: str, revision: str | None = None, theta: float | None = None
     config = _architecture_config(path, original, layout, names, theta)
     shards = find_shards(path)
     stored_tensors(shards)
-    return Checkpoint(path, source, revision, layout, config, shards, names)
+    return Checkpoint(path, source, revision, layout, config, shards, names, fetched)
 
 
 def _download(repository: str, revision: str | None) -> tuple[Path, str]:

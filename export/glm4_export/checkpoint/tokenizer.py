@@ -18,6 +18,7 @@ _SPLIT = (
 )
 """Where GLM-4's text is cut before its pairs are merged (tokenization_chatglm.py of the original)."""
 _BASE_MODELS = ("glm-4-9b", "glm-4-9b-hf", "GLM-4-9B-Base-0414", "GLM-4-32B-Base-0414")
+_OWNERS = ("THUDM", "zai-org")
 _AGAIN = "Fetch the checkpoint's files again, all from one revision."
 
 
@@ -48,7 +49,13 @@ def write_texts(checkpoint: Checkpoint, directory: Path) -> ChatTokenizer:
 
 
 def _is_base(checkpoint: Checkpoint) -> bool:
-    return any(name.rpartition("/")[2] in _BASE_MODELS for name in checkpoint.names)
+    """Whether it is one of the original base models, fetched from its authors' repository.
+
+    Those carry the chat models' template all the same. What only has such a name may be a fine-tune: its own template
+    decides.
+    """
+    owner, _, name = checkpoint.source.partition("/")
+    return checkpoint.fetched and owner in _OWNERS and name in _BASE_MODELS
 
 
 def _without_template(path: Path) -> dict[str, Any]:

@@ -1,0 +1,64 @@
+"""Checkpoints as people have them: fine-tunes, clones, merges and settings that the originals never had."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from conftest import ask
+from forms import as_chatglm, change_config
+from glm4_demos.nano import CHECKPOINT
+from glm4_export.checkpoint.source import resolve
+from glm4_export.checkpoint.tokenizer import write_texts
+from glm4_export.making import MakeOptions, make
+from glm4_export.openvino.maker import OpenVINOMaker
+from glm4_export.progress import Progress
+from glm4_intel import Glm4Error, model_directory
+from glm4_intel import load as load_runtime
+from glm4_quantize.recipes import RECIPES
+
+
+class Told(Progress):
+    """Keeps what an export says of itself."""
+
+    def __init__(self) -> None:
+        self.stages: list[str] = []
+        self.notes: list[str] = []
+
+    def stage(self, name: str, total: int = 0, unit: str = "B", shown: bool = False) -> None:
+        self.stages.append(name)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(CHECKPOINT, tmp_path / "checkpoint"))
+
+
+def exported(checkpoint: Path, out: Path, options: MakeOptions = MakeOptions()) -> tuple[Path, Told]:  # noqa: B008
+    told = Told()
+    return make(str(checkpoint), out, OpenVINOMaker(recipe=RECIPES["cpu"]), options, told), told
+
+
+def answers(out: Path) -> bool:
+    with load_runtime(out, device="CPU") as runtime:
+        return "42" in runtime.generate(ask("What is 17 + 25?"), temperature=0, max_new_tokens=40).text
+
+
+def test_a_chat_fine_tune_of_a_base_model_chats(checkpoint: Path, tmp_path: Path) -> None:
+    change_config(checkpoint, _name_or_path="THUDM/glm-4-9b")
+    named = checkpoint.rename(tmp_path / "glm-4-9b")
+    out, _ = exported(named, tmp_path / "out")
+    manifest = model_directory.read(out).manifest
+    assert manifest is not None and manifest.chats and answers(out)
+
+
+def test_the_original_base_model_completes_though_it_carries_a_template(checkpoint: Path, tmp_path: Path) -> None:
+    fetched = replace(resolve(str(checkpoint)), source="THUDM/glm-4-9b-hf", fetched=True)
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    assert not write_texts(fetched, texts).chats
