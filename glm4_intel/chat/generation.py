@@ -68,12 +68,18 @@ class GenerationParams:
 
     @classmethod
     def from_generation_config(cls, config: Mapping[str, Any]) -> "GenerationParams":
-        """The defaults that a checkpoint's generation_config.json states; keys that are not ours are left aside."""
+        """The defaults that a checkpoint's generation_config.json states; keys that are not ours are left aside.
+
+        Raises Glm4Error naming the file for a value that is none.
+        """
         known = {"temperature", "top_p", "top_k", "min_p", "repetition_penalty", "max_new_tokens"}
         stated = {key: value for key, value in config.items() if key in known and value is not None}
         if not config.get("do_sample", False):
             stated["temperature"] = 0.0
-        return cls(**stated)
+        try:
+            return cls(**stated)
+        except Glm4Error as error:
+            raise Glm4Error(f"generation_config.json: {error}", error.hint) from error
 
     def override(self, **changes: Any) -> "GenerationParams":
         """These parameters with some changed; None leaves one as it is. Raises Glm4Error for an unknown name."""

@@ -42,11 +42,25 @@ class ChatTemplate:
         return "probe-of-tools" in self.render([{"role": "user", "content": "x"}], [_PROBE], False)
 
 
+def read_template_file(file: Path) -> str:
+    """A chat template from a file of its own. Raises Glm4Error if it can't be read or is broken."""
+    text = _read_text(file)
+    ChatTemplate(text)
+    return text
+
+
+def _read_text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise Glm4Error(f"{file} can't be read: {error}", "It must be a Jinja chat template in UTF-8.") from error
+
+
 def read_template(directory: Path) -> str | None:
     """The chat template of a checkpoint or model directory, None if it has none, as a base model's has."""
     file, config = directory / "chat_template.jinja", directory / "tokenizer_config.json"
     if file.is_file():
-        return file.read_text(encoding="utf-8")
+        return _read_text(file)
     template = read_json(config).get("chat_template") if config.is_file() else None
     if isinstance(template, list):  # several, by name
         template = next((each["template"] for each in template if each.get("name") == "default"), None)

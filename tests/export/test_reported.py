@@ -1,6 +1,5 @@
 """Checkpoints as people have them: fine-tunes, clones, merges and settings that the originals never had."""
 
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from conftest import ask
-from forms import as_chatglm, change_config
+from forms import as_chatglm, change_config, change_json
 from glm4_demos.nano import CHECKPOINT
 from glm4_export.checkpoint.source import resolve
 from glm4_export.checkpoint.tokenizer import write_texts
@@ -62,3 +61,51 @@ def test_the_original_base_model_completes_though_it_carries_a_template(checkpoi
     texts = tmp_path / "texts"
     texts.mkdir()
     assert not write_texts(fetched, texts).chats
+
+
+def test_a_model_without_a_template_is_said_to_complete_text(tmp_path: Path) -> None:
+    bare = as_chatglm(CHECKPOINT, tmp_path / "codegeex4-all-9b")
+    change_json(bare / "tokenizer_config.json", chat_template=None)
+    _, told = exported(bare, tmp_path / "out")
+    assert len(told.notes) == 1 and "has no chat template" in told.notes[0] and "--chat-template" in told.notes[0]
+    given = MakeOptions(chat_template=CHECKPOINT / "chat_template.jinja")
+    out, told = exported(bare, tmp_path / "chats", given)
+    assert not told.notes and answers(out)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [(None, "can't be read"), ("{% if %}", "chat template is broken"), ("\xff", "can't be read")]
+)
+def test_a_given_template_that_is_none_stops_before_any_work(tmp_path: Path, text: str | None, said: str) -> None:
+    file = tmp_path / "given.jinja"
+    if text is not None:
+        file.write_bytes(text.encode("latin-1"))
+    told = Told()
+    with pytest.raises(Glm4Error, match=said):
+        make("nano", tmp_path / "out", OpenVINOMaker(), MakeOptions(chat_template=file), told)
+    assert told.stages == ["reading the checkpoint"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"top_k": -1}, "top_k is -1"),
+        ({"max_new_tokens": -1}, "max_new_tokens is -1"),
+        ({"temperature": "0.8"}, "temperature must be a number, not '0.8'"),
+        ({"top_p": 1.5}, "top_p is 1.5"),
+        ({"top_p": float("nan")}, "top_p is nan"),
+        (None, "can't be read"),
+    ],
+)
+def test_impossible_generation_settings_stop_before_any_work(
+    checkpoint: Path, tmp_path: Path, change: dict | None, said: str
+) -> None:
+    file = checkpoint / "generation_config.json"
+    if change is None:
+        file.write_text("{")
+    else:
+        change_json(file, **change)
+    told = Told()
+    with pytest.raises(Glm4Error, match=f"generation_config.json.*{said}"):
+        make(str(checkpoint), tmp_path / "out", OpenVINOMaker(), progress=told)
+    assert told.stages == ["reading the checkpoint"]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from glm4_intel.chat.generation import GenerationParams
 from glm4_intel.checkpoints import EMBEDDED, embedded_checkpoint
 from glm4_intel.errors import Glm4Error
 from glm4_intel.model_directory import MANIFEST, read_json
@@ -32,6 +33,8 @@ class Checkpoint:
     """What it may be known by: its repository, its folder, its config's `_name_or_path`."""
     fetched: bool = False
     """Whether `source` is a repository of the hub, and not a folder."""
+    template: str | None = None
+    """The chat template that was given, instead of its own."""
 
     @property
     def weight_bytes(self) -> int:
@@ -58,6 +61,7 @@ def resolve(source: str, revision: str | None = None, theta: float | None = None
     config = _architecture_config(path, original, layout, names, theta)
     shards = find_shards(path)
     stored_tensors(shards)
+    _require_generation_settings(path)
     return Checkpoint(path, source, revision, layout, config, shards, names, fetched)
 
 
@@ -93,6 +97,13 @@ def _read_config(path: Path) -> dict[str, Any]:
             "Give a checkpoint of GLM-4-9B, GLM-4-9B-0414 or GLM-Z1-9B.",
         )
     return config
+
+
+def _require_generation_settings(path: Path) -> None:
+    """Raises Glm4Error for defaults that no reply could be drawn with."""
+    file = path / "generation_config.json"
+    if file.is_file():
+        GenerationParams.from_generation_config(read_json(file))
 
 
 def _architecture_config(

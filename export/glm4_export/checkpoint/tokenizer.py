@@ -19,6 +19,7 @@ _SPLIT = (
 """Where GLM-4's text is cut before its pairs are merged (tokenization_chatglm.py of the original)."""
 _BASE_MODELS = ("glm-4-9b", "glm-4-9b-hf", "GLM-4-9B-Base-0414", "GLM-4-32B-Base-0414")
 _OWNERS = ("THUDM", "zai-org")
+_TEMPLATE = "Fetch the checkpoint's files again, or give one: --chat-template FILE."
 _AGAIN = "Fetch the checkpoint's files again, all from one revision."
 
 
@@ -38,11 +39,11 @@ def write_texts(checkpoint: Checkpoint, directory: Path) -> ChatTokenizer:
     write_json(directory / "config.json", checkpoint.config)
     if (checkpoint.path / "generation_config.json").is_file():
         shutil.copyfile(checkpoint.path / "generation_config.json", directory / "generation_config.json")
-    template = None if _is_base(checkpoint) else read_template(checkpoint.path)
+    template = checkpoint.template or (None if _is_base(checkpoint) else read_template(checkpoint.path))
     if template is not None:
         (directory / "chat_template.jinja").write_text(template, encoding="utf-8")
     elif any("chat" in name.lower() for name in checkpoint.names):
-        raise Glm4Error(f"{checkpoint.path} is a chat model and has no chat template", _AGAIN)
+        raise Glm4Error(f"{checkpoint.path} is a chat model and has no chat template", _TEMPLATE)
     tokenizer = ChatTokenizer.from_directory(directory)
     _require_match(tokenizer, checkpoint.config, checkpoint.path)
     return tokenizer
