@@ -1,13 +1,15 @@
 """Checkpoints as people have them: fine-tunes, clones, merges and settings that the originals never had."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from conftest import ask
-from forms import as_chatglm, change_config, change_json
+from forms import as_chatglm, as_pytorch, change_config, change_json, change_tensors, read_config
 from glm4_demos.nano import CHECKPOINT
 from glm4_export.checkpoint.source import resolve
 from glm4_export.checkpoint.tokenizer import write_texts
@@ -109,3 +111,82 @@ def test_impossible_generation_settings_stop_before_any_work(
     with pytest.raises(Glm4Error, match=f"generation_config.json.*{said}"):
         make(str(checkpoint), tmp_path / "out", OpenVINOMaker(), progress=told)
     assert told.stages == ["reading the checkpoint"]
+
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "a" * 64 + "\nsize 1984000000\n"
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin", "tokenizer.json", "tokenizer.model"])
+def test_a_clone_without_git_lfs(checkpoint: Path, name: str) -> None:
+    if name == "pytorch_model.bin":
+        (checkpoint / "model.safetensors").unlink()
+    (checkpoint / name).write_text(POINTER)
+    with pytest.raises(Glm4Error, match=f"{name} is a git-lfs pointer") as raised:
+        resolve(str(checkpoint))
+    assert "git lfs pull" in raised.value.hint
+
+
+@pytest.mark.parametrize("with_config", [True, False])
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("adapter_config.json", r"is an adapter \(LoRA\) and no whole model; its base is THUDM/glm-4-9b-chat"),
+        ("zero_to_fp32.py", "is DeepSpeed's state of a training"),
+        ("glm-4-Q4_K_M.gguf", "holds llama.cpp's GGUF"),
+    ],
+)
+def test_a_folder_without_weights_is_called_what_it_is(
+    checkpoint: Path, file: str, said: str, with_config: bool
+) -> None:
+    (checkpoint / "model.safetensors").unlink()
+    (checkpoint / file).write_text('{"peft_type": "LORA", "base_model_name_or_path": "THUDM/glm-4-9b-chat"}')
+    if not with_config:
+        (checkpoint / "config.json").unlink()
+    with pytest.raises(Glm4Error, match=said):
+        resolve(str(checkpoint))
+
+
+def test_a_merge_keeps_its_adapters_config_beside_its_weights(checkpoint: Path) -> None:
+    (checkpoint / "adapter_config.json").write_text("{}")
+    assert resolve(str(checkpoint)).shards
+
+
+def as_gptq(tensors: dict[str, torch.Tensor]) -> None:
+    for name in [name for name in tensors if name.endswith("proj.weight")]:
+        rows, columns = tensors.pop(name).shape
+        tensors[name.replace("weight", "qweight")] = torch.zeros(columns // 8, rows, dtype=torch.int32)
+        tensors[name.replace("weight", "scales")] = torch.zeros(1, rows, dtype=torch.float16)
+
+
+def cast(type: torch.dtype) -> Callable[[dict[str, torch.Tensor]], None]:
+    def change(tensors: dict[str, torch.Tensor]) -> None:
+        for name in [name for name in tensors if name.endswith("proj.weight")]:
+            tensors[name] = tensors[name].to(type)
+
+    return change
+
+
+@pytest.mark.parametrize("pickled", [False, True])
+@pytest.mark.parametrize(
+    ("change", "method"),
+    [
+        (as_gptq, "gptq"), (as_gptq, "awq"), (cast(torch.float8_e4m3fn), "fp8"), (cast(torch.int8), "bitsandbytes"),
+        (cast(torch.uint8), "bitsandbytes"), (cast(torch.int8), None),
+    ],
+)  # fmt: skip
+def test_weights_that_are_quantized_already(
+    checkpoint: Path, change: Callable[[dict[str, torch.Tensor]], None], method: str | None, pickled: bool
+) -> None:
+    change_tensors(checkpoint, change)
+    if method:
+        change_config(checkpoint, quantization_config={"quant_method": method})
+    if pickled:
+        as_pytorch(checkpoint)
+    with pytest.raises(Glm4Error, match="is quantized already" + (rf" \({method}\)" if method else ":")):
+        resolve(str(checkpoint))
+
+
+def test_a_merge_whose_config_still_names_its_bases_quantization(checkpoint: Path, tmp_path: Path) -> None:
+    change_config(checkpoint, quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True})
+    out, _ = exported(checkpoint, tmp_path / "out")
+    assert answers(out) and "quantization_config" not in read_config(out)

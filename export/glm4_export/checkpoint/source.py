@@ -10,6 +10,7 @@ from glm4_intel.checkpoints import EMBEDDED, embedded_checkpoint
 from glm4_intel.errors import Glm4Error
 from glm4_intel.model_directory import MANIFEST, read_json
 
+from .kinds import require_checkpoint, require_plain_weights
 from .layouts import LAYOUTS, Layout, rope_theta
 from .shards import find_shards, stored_tensors
 
@@ -55,12 +56,14 @@ def resolve(source: str, revision: str | None = None, theta: float | None = None
                 f"{source} is no folder and no hub id", f"Give a checkpoint's folder, OWNER/NAME, or {embedded}."
             )
         path, revision = _download(source, revision)
+    require_checkpoint(path)
     original = _read_config(path)
     names = (source, path.resolve().name, str(original.get("_name_or_path", "")))
     layout = LAYOUTS[original["model_type"]]
     config = _architecture_config(path, original, layout, names, theta)
     shards = find_shards(path)
-    stored_tensors(shards)
+    stored = stored_tensors(shards)
+    require_plain_weights(path, original, stored)
     _require_generation_settings(path)
     return Checkpoint(path, source, revision, layout, config, shards, names, fetched)
 
