@@ -13,11 +13,13 @@ from forms import as_chatglm, as_pytorch, change_config, change_json, change_ten
 from glm4_demos.nano import CHECKPOINT
 from glm4_export.checkpoint.source import resolve
 from glm4_export.checkpoint.tokenizer import write_texts
+from glm4_export.checkpoint.weights import load
 from glm4_export.making import MakeOptions, make
 from glm4_export.openvino.maker import OpenVINOMaker
 from glm4_export.progress import Progress
 from glm4_intel import Glm4Error, model_directory
 from glm4_intel import load as load_runtime
+from glm4_intel.backends import EngineOptions
 from glm4_quantize.recipes import RECIPES
 
 
@@ -190,3 +192,79 @@ def test_a_merge_whose_config_still_names_its_bases_quantization(checkpoint: Pat
     change_config(checkpoint, quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True})
     out, _ = exported(checkpoint, tmp_path / "out")
     assert answers(out) and "quantization_config" not in read_config(out)
+
+
+def test_a_vocabulary_that_was_resized_is_named(tmp_path: Path) -> None:
+    resized = as_chatglm(CHECKPOINT, tmp_path / "resized")
+
+    def grow(tensors: dict[str, torch.Tensor]) -> None:
+        for name in ("transformer.embedding.word_embeddings.weight", "transformer.output_layer.weight"):
+            tensors[name] = torch.cat([tensors[name], torch.zeros(64, 256, dtype=torch.bfloat16)])
+
+    change_tensors(resized, grow)
+    change_config(resized, vocab_size=3136)
+    with pytest.raises(Glm4Error, match="3,136 rows, and config.json says 3,072") as raised:
+        exported(resized, tmp_path / "out")
+    assert "put 3136 into config.json" in raised.value.hint
+    change_config(resized, padded_vocab_size=3136)
+    assert answers(exported(resized, tmp_path / "out")[0])
+
+
+@pytest.mark.parametrize("layout", ["glm", "chatglm"])
+def test_a_trained_head_is_kept_where_the_config_ties_it(checkpoint: Path, tmp_path: Path, layout: str) -> None:
+    trained = as_chatglm(checkpoint, tmp_path / "chatglm") if layout == "chatglm" else checkpoint
+    change_config(trained, tie_word_embeddings=True)
+    out, _ = exported(trained, tmp_path / "out")
+    assert answers(out) and not read_config(out)["tie_word_embeddings"]
+
+
+def test_a_head_that_is_tied_and_not_there_is_the_embedding(checkpoint: Path) -> None:
+    change_config(checkpoint, tie_word_embeddings=True)
+    change_tensors(checkpoint, lambda tensors: tensors.pop("lm_head.weight"))
+    model, _ = load(resolve(str(checkpoint)))
+    assert model.lm_head.weight is model.model.embed_tokens.weight
+
+
+YARN = {"factor": 4.0, "original_max_position_embeddings": 2048}
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        {"rope_scaling": {"type": "yarn", **YARN}},
+        {"rope_scaling": {"rope_type": "yarn", **YARN}},
+        {"rope_parameters": {"rope_type": "yarn", "rope_theta": 10000.0, **YARN}},
+        {"rope_scaling": {"type": "yarn", "factor": 4.0}},
+        {"rope_scaling": {"type": "yarn", **YARN}, "max_position_embeddings": 8192},
+    ],
+)
+def test_yarn_makes_the_context_longer(checkpoint: Path, tmp_path: Path, stated: dict) -> None:
+    change_config(checkpoint, **stated)
+    resolved = resolve(str(checkpoint))
+    assert resolved.config["max_position_embeddings"] == 8192
+    model, _ = load(resolved)
+    assert model.model.rotary_emb.rope_type == "yarn" and model.model.rotary_emb.attention_scaling > 1
+    kept, _ = load(resolve(str(checkpoint), theta=20000.0))
+    assert kept.config.rope_parameters["rope_theta"] == 20000.0 and kept.model.rotary_emb.rope_type == "yarn"
+
+
+def test_a_directory_of_yarn_has_its_context(checkpoint: Path, tmp_path: Path) -> None:
+    change_config(checkpoint, rope_scaling={"type": "yarn", **YARN})
+    out, _ = exported(checkpoint, tmp_path / "out")
+    with load_runtime(out, device="CPU", engine=EngineOptions(context=8192)) as runtime:
+        assert runtime.context_length == 8192
+
+
+@pytest.mark.parametrize(
+    ("scaling", "said"),
+    [
+        ({"type": "dynamic", "factor": 4.0}, "rope_scaling of the type 'dynamic'"),
+        ({"type": "yarn", "factor": "4"}, "factor '4'"),
+        ({"type": "yarn"}, "factor None"),
+        ("yarn", "rope_scaling 'yarn'"),
+    ],
+)
+def test_a_scaling_that_cant_be_exported(checkpoint: Path, scaling: object, said: str) -> None:
+    change_config(checkpoint, rope_scaling=scaling)
+    with pytest.raises(Glm4Error, match=said):
+        resolve(str(checkpoint))

@@ -10,6 +10,7 @@ from glm4_intel.checkpoints import EMBEDDED, embedded_checkpoint
 from glm4_intel.errors import Glm4Error
 from glm4_intel.model_directory import MANIFEST, read_json
 
+from .context import scaled_context
 from .kinds import require_checkpoint, require_plain_weights
 from .layouts import LAYOUTS, Layout, rope_theta
 from .shards import find_shards, stored_tensors
@@ -17,6 +18,7 @@ from .shards import find_shards, stored_tensors
 _FETCHED = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "LICENSE"]
 _SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
           "head_dim", "vocab_size", "max_position_embeddings")  # fmt: skip
+_HEADS = ("lm_head.weight", "transformer.output_layer.weight")
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,12 @@ def resolve(source: str, revision: str | None = None, theta: float | None = None
     original = _read_config(path)
     names = (source, path.resolve().name, str(original.get("_name_or_path", "")))
     layout = LAYOUTS[original["model_type"]]
-    config = _architecture_config(path, original, layout, names, theta)
     shards = find_shards(path)
     stored = stored_tensors(shards)
     require_plain_weights(path, original, stored)
+    config = _architecture_config(path, original, layout, names, theta)
+    if any(head in stored for head in _HEADS):  # transformers would tie a trained one all the same
+        config = config | {"tie_word_embeddings": False}
     _require_generation_settings(path)
     return Checkpoint(path, source, revision, layout, config, shards, names, fetched)
 
@@ -122,5 +126,14 @@ def _architecture_config(
     if theta is None and original["model_type"] == "glm":
         rope_theta(config, names)
     if theta is not None:
-        config = {key: value for key, value in config.items() if key != "rope_parameters"} | {"rope_theta": theta}
-    return config
+        config = _with_theta(config, theta)
+    return scaled_context(config)
+
+
+def _with_theta(config: dict[str, Any], theta: float) -> dict[str, Any]:
+    parameters = config.get("rope_parameters")
+    return (
+        config
+        | {"rope_theta": theta}
+        | ({"rope_parameters": {**parameters, "rope_theta": theta}} if parameters else {})
+    )

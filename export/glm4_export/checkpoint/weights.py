@@ -17,6 +17,7 @@ from transformers import AutoConfig, PreTrainedModel
 
 from glm4_intel.errors import Glm4Error
 
+from .context import rope_scaling
 from .shards import open_shard, tensor_offsets
 from .source import Checkpoint
 
@@ -70,6 +71,8 @@ def _rotary(model: PreTrainedModel) -> torch.nn.Module:
     made, config = type(model.model.rotary_emb), model.config
     if "config" in inspect.signature(made).parameters:
         rotary: torch.nn.Module = made(config=config)
+    elif rope_scaling(config.to_dict()) is not None:
+        raise Glm4Error("This transformers knows no rope_scaling of GLM", "Take it out of config.json, or export.")
     else:  # transformers 4.46, which ITREX wants: half of each head rotates
         rotary = made(config.head_dim // 2, config.max_position_embeddings, config.rope_theta)
     return rotary
@@ -118,7 +121,13 @@ def _require_same(
     """transformers would fill what is missing with random numbers, and forget what is too much."""
     if config_ties(config):
         expected.pop("lm_head.weight", None)
-        found.pop("lm_head.weight", None)
+    rows = found["model.embed_tokens.weight"].shape[0] if "model.embed_tokens.weight" in found else None
+    if rows not in (None, config["vocab_size"]):
+        raise Glm4Error(
+            f"The vocabulary of {path} has {rows:,} rows, and config.json says {config['vocab_size']:,}",
+            f"If it was resized, put {rows} into config.json: vocab_size, or padded_vocab_size where there is one. "
+            "If it was not, config.json is another checkpoint's.",
+        )
     wrong = sorted(name for name in expected if name not in found or found[name].shape != expected[name])
     if wrong:
         raise Glm4Error(f"{path} lacks {wrong[0]} or has it in another shape ({len(wrong)} such tensors)", _AGAIN)
