@@ -131,6 +131,8 @@ def _fill(directory: Path, checkpoint: Checkpoint, maker: Maker, progress: Progr
     tokenizer = write_texts(checkpoint, directory)
     if not tokenizer.chats:
         progress.note(f"{checkpoint.source} has no chat template and completes text; --chat-template FILE gives it one")
+    if dropped := tokenizer.dropped:
+        progress.note(f"the chat template leaves out {', '.join(dropped)}; --chat-template FILE gives another")
     found = maker.make(Work(checkpoint, directory, tokenizer, progress))
     license = checkpoint.path / "LICENSE"
     if license.is_file():
