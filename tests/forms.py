@@ -17,7 +17,11 @@ def read_config(checkpoint: Path) -> dict[str, Any]:
 
 
 def change_config(checkpoint: Path, **changes: Any) -> None:
-    (checkpoint / "config.json").write_text(json.dumps(read_config(checkpoint) | changes))
+    change_json(checkpoint / "config.json", **changes)
+
+
+def change_json(file: Path, **changes: Any) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | changes))
 
 
 def change_tensors(checkpoint: Path, change: Any) -> None:

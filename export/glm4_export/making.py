@@ -4,12 +4,13 @@ import os
 import shutil
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from glm4_intel.backends import engine
+from glm4_intel.chat.template import read_template_file
 from glm4_intel.chat.tokenizer import ChatTokenizer
 from glm4_intel.model_directory import FileRecord, record, write_manifest
 
@@ -37,6 +38,8 @@ class MakeOptions:
     """The hub repository's branch, tag or commit."""
     rope_theta: float | None = None
     """The base of the rotary embedding, where the config's own contradicts the original."""
+    chat_template: Path | None = None
+    """A file with the chat template to use instead of the checkpoint's own, or of none."""
     overwrite: bool = False
     """Replace an `out` that is a model directory."""
     ignore_limits: bool = False
@@ -110,6 +113,8 @@ def make(
     progress, place = progress or Progress(), Path(os.path.abspath(out))
     progress.stage("reading the checkpoint")
     checkpoint = resolve(source, options.revision, options.rope_theta)
+    if options.chat_template:
+        checkpoint = replace(checkpoint, template=read_template_file(options.chat_template))
     require_place(place, checkpoint.path, options.overwrite)
     maker.require_fit(checkpoint)
     if not options.ignore_limits:
@@ -124,6 +129,10 @@ def _fill(directory: Path, checkpoint: Checkpoint, maker: Maker, progress: Progr
     from .checkpoint.tokenizer import write_texts
 
     tokenizer = write_texts(checkpoint, directory)
+    if not tokenizer.chats:
+        progress.note(f"{checkpoint.source} has no chat template and completes text; --chat-template FILE gives it one")
+    if dropped := tokenizer.dropped:
+        progress.note(f"the chat template leaves out {', '.join(dropped)}; --chat-template FILE gives another")
     found = maker.make(Work(checkpoint, directory, tokenizer, progress))
     license = checkpoint.path / "LICENSE"
     if license.is_file():

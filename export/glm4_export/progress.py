@@ -26,6 +26,9 @@ class Progress:
     def advance(self, size: int) -> None:
         """`size` more of the stage's units are done."""
 
+    def note(self, text: str) -> None:
+        """Something that whoever exports should know, and that is no error."""
+
     def tick(self) -> None:
         """Some time has passed."""
 
@@ -50,6 +53,10 @@ class TerminalProgress(Progress):
 
     def advance(self, size: int) -> None:
         self._done += size
+
+    def note(self, text: str) -> None:
+        self.done()
+        self._write(f"note: {text}\n")
 
     def tick(self) -> None:
         if not (self._live and self._name):

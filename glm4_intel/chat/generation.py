@@ -33,7 +33,7 @@ class GenerationParams:
     temperature: float = 0.8
     """0 takes the most likely token each time (greedy)."""
     top_p: float = 1.0
-    """Draw from the smallest set of tokens whose probabilities add up to this; 1 leaves all."""
+    """Draw from the smallest set of tokens whose probabilities add up to this; 1 leaves all, 0 is greedy."""
     top_k: int = 0
     """Draw from this many of the most likely tokens; 0 leaves all."""
     min_p: float = 0.0
@@ -51,8 +51,6 @@ class GenerationParams:
     """Go on past the model's own stop tokens, to measure a given number of tokens."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.stop, str):
-            object.__setattr__(self, "stop", (self.stop,))
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
             if value is None and name == "seed":
@@ -61,19 +59,25 @@ class GenerationParams:
                 raise Glm4Error(f"{name} must be a {'whole ' if name in _WHOLE else ''}number, not {value!r}")
             if not low <= value <= high:
                 raise Glm4Error(f"{name} is {value}", f"It must be from {low} to {high}.")
-        if not all(isinstance(text, str) and text for text in self.stop):
-            raise Glm4Error("stop must be a text or a list of texts, none of them empty")
-        object.__setattr__(self, "stop", tuple(self.stop))
-        object.__setattr__(self, "stop_token_ids", tuple(self.stop_token_ids))
+        if not isinstance(self.ignore_eos, bool):
+            raise Glm4Error(f"ignore_eos must be true or false, not {self.ignore_eos!r}")
+        object.__setattr__(self, "stop", _stop_texts(self.stop))
+        object.__setattr__(self, "stop_token_ids", _stop_ids(self.stop_token_ids))
 
     @classmethod
     def from_generation_config(cls, config: Mapping[str, Any]) -> "GenerationParams":
-        """The defaults that a checkpoint's generation_config.json states; keys that are not ours are left aside."""
+        """The defaults that a checkpoint's generation_config.json states; keys that are not ours are left aside.
+
+        Raises Glm4Error naming the file for a value that is none.
+        """
         known = {"temperature", "top_p", "top_k", "min_p", "repetition_penalty", "max_new_tokens"}
         stated = {key: value for key, value in config.items() if key in known and value is not None}
         if not config.get("do_sample", False):
             stated["temperature"] = 0.0
-        return cls(**stated)
+        try:
+            return cls(**stated)
+        except Glm4Error as error:
+            raise Glm4Error(f"generation_config.json: {error}", error.hint) from error
 
     def override(self, **changes: Any) -> "GenerationParams":
         """These parameters with some changed; None leaves one as it is. Raises Glm4Error for an unknown name."""
@@ -87,7 +91,26 @@ class GenerationParams:
 
     @property
     def greedy(self) -> bool:
-        return self.temperature == 0
+        """Whether the most likely token is taken each time: so it is with a `top_p` of 0 too, as in OpenAI's API."""
+        return self.temperature == 0 or self.top_p == 0
+
+
+def _stop_texts(stop: Any) -> tuple[str, ...]:
+    texts = _listed((stop,) if isinstance(stop, str) else stop)
+    if texts is None or not all(isinstance(text, str) and text for text in texts):
+        raise Glm4Error(f"stop must be a text or a list of texts, none of them empty, not {stop!r}")
+    return texts
+
+
+def _stop_ids(ids: Any) -> tuple[int, ...]:
+    listed = _listed(ids)
+    if listed is None or not all(isinstance(id, int) and not isinstance(id, bool) and id >= 0 for id in listed):
+        raise Glm4Error(f"stop_token_ids must be a list of token ids, not {ids!r}")
+    return listed
+
+
+def _listed(value: Any) -> tuple[Any, ...] | None:
+    return None if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable) else tuple(value)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Chat templates: found in a directory, compiled in jinja2's sandbox, and rendered."""
 
 import json
+import time
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +10,18 @@ from typing import Any, NoReturn
 from ..errors import Glm4Error
 from ..model_directory import read_json
 
-_PROBE = {"type": "function", "function": {"name": "probe-of-tools"}}
+_MARK = "probe-of-what-is-shown"
+_PROBE = {"type": "function", "function": {"name": _MARK, "description": "", "parameters": {}}}
+_USER = {"role": "user", "content": "x"}
+_CALL = {"role": "assistant", "metadata": "f", "content": "{}"}
+_PROBES: dict[str, Sequence[Any]] = {
+    "system": [{"role": "system", "content": _MARK}, _USER],
+    "tools": [{"role": "system", "content": "", "tools": [_PROBE]}, _USER],
+    "observation": [_USER, _CALL, {"role": "observation", "content": _MARK}],
+}
+"""By what a template may leave out: messages that hold a mark there."""
+DROPPED = {"system": "system messages", "tools": "tools", "observation": "results of tools"}
+"""What each of them is called."""
 
 
 class ChatTemplate:
@@ -39,14 +51,43 @@ class ChatTemplate:
     @cached_property
     def takes_tools(self) -> bool:
         """Whether it reads `tools` (GLM-4-0414) rather than a system turn's tools (GLM-4-9B-Chat)."""
-        return "probe-of-tools" in self.render([{"role": "user", "content": "x"}], [_PROBE], False)
+        return self._shows([_USER], [_PROBE])
+
+    @cached_property
+    def dropped(self) -> tuple[str, ...]:
+        """What it leaves out of a prompt or refuses, of "system", "tools" and "observation".
+
+        Training tools write templates of their own that know a system message, a user and an assistant at most.
+        """
+        left_out = (name for name, turns in _PROBES.items() if not self._shows(turns, None))
+        return tuple(name for name in left_out if not (name == "tools" and self.takes_tools))
+
+    def _shows(self, turns: Sequence[Any], tools: Any) -> bool:
+        try:
+            return _MARK in self.render(turns, tools, False)
+        except Glm4Error:
+            return False
+
+
+def read_template_file(file: Path) -> str:
+    """A chat template from a file of its own. Raises Glm4Error if it can't be read or is broken."""
+    text = _read_text(file)
+    ChatTemplate(text)
+    return text
+
+
+def _read_text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise Glm4Error(f"{file} can't be read: {error}", "It must be a Jinja chat template in UTF-8.") from error
 
 
 def read_template(directory: Path) -> str | None:
     """The chat template of a checkpoint or model directory, None if it has none, as a base model's has."""
     file, config = directory / "chat_template.jinja", directory / "tokenizer_config.json"
     if file.is_file():
-        return file.read_text(encoding="utf-8")
+        return _read_text(file)
     template = read_json(config).get("chat_template") if config.is_file() else None
     if isinstance(template, list):  # several, by name
         template = next((each["template"] for each in template if each.get("name") == "default"), None)
@@ -58,11 +99,27 @@ def _environment() -> Any:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _generation_blocks()]
     )
     environment.filters["tojson"] = _to_json
     environment.globals["raise_exception"] = _raise_exception
+    environment.globals["strftime_now"] = time.strftime
     return environment
+
+
+def _generation_blocks() -> Any:
+    """`{% generation %}` … `{% endgeneration %}`: marks in training templates what is learned; shown as it is."""
+    from jinja2 import nodes
+    from jinja2.ext import Extension
+
+    class GenerationBlocks(Extension):
+        tags = {"generation"}
+
+        def parse(self, parser: Any) -> nodes.Node:
+            line = next(parser.stream).lineno
+            return nodes.Scope(parser.parse_statements(("name:endgeneration",), drop_needle=True), lineno=line)
+
+    return GenerationBlocks
 
 
 def _to_json(value: Any, indent: int | None = None, ensure_ascii: bool = False, **options: Any) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import Glm4Error
 from .conversation import Conversation
 from .messages import ENDS, RawMessage, Turn
-from .template import ChatTemplate, read_template
+from .template import DROPPED, ChatTemplate, read_template
 from .thinking import Thinking
 
 if TYPE_CHECKING:
@@ -38,7 +38,9 @@ class ChatTokenizer:
         """`bpe` is Hugging Face's tokenizer. Raises Glm4Error for a template that is broken."""
         self.bpe = bpe
         bpe.encode_special_tokens = True  # from here on, every text given to the tokenizer is content
-        self._special = {token.content: id for id, token in bpe.get_added_tokens_decoder().items() if token.special}
+        added = bpe.get_added_tokens_decoder().items()
+        self._special = {token.content: id for id, token in added if token.special}
+        self._added = frozenset(id for id, _ in added)
         self._bytes: dict[int, bytes] = {}
         self._remembered = lru_cache(_REMEMBERED)(self._encoded)
         self._template = None if template is None else ChatTemplate(template)
@@ -81,6 +83,7 @@ class ChatTokenizer:
         """The token ids of turns in GLM's form, and of the tools that are declared beside them."""
         if self._template is None:
             return self._encode_text_to_complete(turns, tools)
+        _require_shown(self._template, turns, tools)
         if tools and not self._template.takes_tools:
             turns = [{"role": "system", "tools": list(tools)}, *turns]
         (turns, tools), stand_ins = self._neutralise([list(turns), list(tools)])
@@ -92,6 +95,11 @@ class ChatTokenizer:
             else:
                 ids += self._segment(segment.translate(stand_ins))
         return ids
+
+    @property
+    def dropped(self) -> list[str]:
+        """What the chat template leaves out of a prompt, in words; such messages are refused."""
+        return [DROPPED[name] for name in self._template.dropped] if self._template else []
 
     @property
     def chats(self) -> bool:
@@ -115,7 +123,7 @@ class ChatTokenizer:
         return self._remembered(text) if len(text) <= _REMEMBERED_LENGTH else self._encoded(text)
 
     def _encoded(self, text: str) -> tuple[int, ...]:
-        return tuple(self.bpe.encode(text, add_special_tokens=False).ids)
+        return tuple(self.bpe.encode(_without_lone_surrogates(text), add_special_tokens=False).ids)
 
     def decode(self, ids: Iterable[int], skip_special: bool = True) -> str:
         """The text of token ids; incomplete UTF-8 becomes U+FFFD."""
@@ -132,9 +140,9 @@ class ChatTokenizer:
         token: str | None = self.bpe.id_to_token(id)
         if token is None:
             return b""
-        if id in self.special_ids:
-            return token.encode()
         table = byte_of_character()
+        if id in self._added or not table.keys() >= set(token):  # such a token is spelled as its text
+            return token.encode()
         return bytes(table[character] for character in token)
 
     def thinking(self, ids: Sequence[int]) -> Thinking:
@@ -174,6 +182,27 @@ class ChatTokenizer:
     @cached_property
     def _special_pattern(self) -> re.Pattern[str]:
         return re.compile("(" + "|".join(map(re.escape, self._special)) + ")")
+
+
+def _without_lone_surrogates(text: str) -> str:
+    """UTF-16's halves, which JSON's escapes and clients that cut a text bring: pairs are joined, others are U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def _require_shown(template: ChatTemplate, turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]]) -> None:
+    """Raises Glm4Error for what the template would leave out of the prompt without a word."""
+    given = {"tools"} if tools or any(turn.get("tools") for turn in turns) else set()
+    given |= {turn["role"] for turn in turns if turn.get("content")}
+    for name in template.dropped:
+        if name in given:
+            raise Glm4Error(
+                f"This model's chat template leaves out {DROPPED[name]}",
+                "Leave them out too, or export the model with another: --chat-template FILE.",
+            )
 
 
 def _replace(value: Any, there: Mapping[str, str]) -> Any:

@@ -209,3 +209,62 @@ def test_conformance_of_texts() -> None:
     for entry in entries:
         ids = next(value for key, value in entry.items() if key.endswith("ids") and value)
         assert real.decode(ids) == entry["expected_text"], entry["name"]
+
+
+@pytest.mark.parametrize("token", ["等于号", "<equals sign>", "🙂", "<égal>", "\n\n\n", "Ġé"])
+def test_an_added_token_of_any_spelling_decodes(token: str) -> None:
+    """It is spelled as its text, not in byte-level BPE's alphabet."""
+    from tokenizers import AddedToken, Tokenizer
+
+    bpe = Tokenizer.from_file(str(CHECKPOINT / "tokenizer.json"))
+    bpe.add_tokens([AddedToken(token, normalized=False)])
+    grown = ChatTokenizer(bpe, None)
+    assert grown.decode([*grown.encode_text("a"), bpe.token_to_id(token)]) == f"a{token}"
+    assert grown.decode(grown.encode_text(f"1 {token} 2")) == f"1 {token} 2"
+
+
+@pytest.mark.parametrize(
+    ("text", "read"), [("hi \ud83d there", "hi � there"), ("hi \ud83d\ude00 there", "hi 😀 there"), ("\udc80", "�")]
+)
+def test_halves_of_surrogate_pairs_do_no_harm(text: str, read: str) -> None:
+    tool = {"type": "function", "function": {"name": "f", "description": text}}
+    messages = [{"role": "system", "content": text}, *ask(text)]
+    assert PROMPT.decode(PROMPT.encode(messages, [tool])).count(read) == 3
+    assert PROMPT.encode(ask(text)) == PROMPT.encode(ask(read))
+
+
+def test_a_template_may_ask_for_the_date_and_mark_what_is_learned() -> None:
+    form = (CHECKPOINT / "chat_template.jinja").read_text(encoding="utf-8")
+    marked = form.replace("{{ item['content'] }}", "{% generation %}{{ item['content'] }}{% endgeneration %}")
+    assert marked != form
+    dated = with_template("{% set today = strftime_now('%Y-%m-%d') %}{{ today | length }}" + marked)
+    assert dated.decode(dated.encode(ask("Hi"))) == "10" + PROMPT.decode(PROMPT.encode(ask("Hi")))
+
+
+PLAIN_FORM = (
+    "[gMASK]<sop>{% for turn in messages %}{% if turn['role'] == 'user' %}<|user|>\n{{ turn['content'] }}<|assistant|>"
+    "{% elif turn['role'] == 'assistant' %}\n{{ turn['content'] }}{% endif %}{% endfor %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("messages", "tools", "said"),
+    [
+        ([{"role": "system", "content": "Be brief."}, *ask("Hi")], None, "leaves out system messages"),
+        (ask("Hi"), [WEATHER], "leaves out tools"),
+        ([{"role": "system", "tools": [WEATHER]}, *ask("Hi")], None, "leaves out tools"),
+        ([*ask("Hi"), {"role": "tool", "content": "21 degrees"}], None, "leaves out results of tools"),
+    ],
+)
+def test_what_a_template_leaves_out_is_refused(messages: list[dict], tools: list | None, said: str) -> None:
+    plain = with_template(PLAIN_FORM)
+    with pytest.raises(Glm4Error, match=said):
+        plain.encode(messages, tools)
+    assert "Hi" in plain.decode(plain.encode(ask("Hi")))
+
+
+def test_what_templates_leave_out() -> None:
+    assert with_template(PLAIN_FORM).dropped == ["system messages", "tools", "results of tools"]
+    refusing = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no') }}{% endif %}" + PLAIN_FORM
+    assert "system messages" in with_template(refusing).dropped
+    assert PROMPT.dropped == with_template(FORM_0414).dropped == []

@@ -26,8 +26,9 @@ class Layout:
     tokenizer_files: tuple[str, ...] = ("tokenizer.json",)
 
 
-def unchanged_config(config: Config) -> Config:
-    return config
+def transformers_config(config: Config) -> Config:
+    """A config of transformers' own; what a merge left in it of a quantized base does not hold for its weights."""
+    return {key: value for key, value in config.items() if key != "quantization_config"}
 
 
 def unchanged_tensors(tensors: Tensors, config: Config) -> Tensors:
@@ -107,8 +108,8 @@ def _chatglm_tensors(tensors: Mapping[str, "Tensor"], config: Config) -> Iterato
 
 
 LAYOUTS = {  # by the config's model_type
-    "glm": Layout("GlmForCausalLM", unchanged_config, unchanged_tensors),
-    "glm4": Layout("Glm4ForCausalLM", unchanged_config, unchanged_tensors),
+    "glm": Layout("GlmForCausalLM", transformers_config, unchanged_tensors),
+    "glm4": Layout("Glm4ForCausalLM", transformers_config, unchanged_tensors),
     "chatglm": Layout("GlmForCausalLM", chatglm_config, chatglm_tensors, ("tokenizer.model", "tokenizer_config.json")),
 }
 

@@ -1,22 +1,24 @@
 """Where a checkpoint comes from, and whether it is whole before any work begins."""
 
-import json
 import re
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from glm4_intel.chat.generation import GenerationParams
 from glm4_intel.errors import Glm4Error
 from glm4_intel.model_directory import MANIFEST, read_json
 
+from .context import scaled_context
 from .embedded import EMBEDDED, embedded_checkpoint
+from .kinds import require_checkpoint, require_plain_weights
 from .layouts import LAYOUTS, Layout, rope_theta
+from .shards import find_shards, stored_tensors
 
 _FETCHED = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "LICENSE"]
 _SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
           "head_dim", "vocab_size", "max_position_embeddings")  # fmt: skip
-_AGAIN = "Fetch the checkpoint again; a download resumes where it stopped."
+_HEADS = ("lm_head.weight", "transformer.output_layer.weight")
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,10 @@ class Checkpoint:
     shards: tuple[Path, ...]
     names: tuple[str, ...]
     """What it may be known by: its repository, its folder, its config's `_name_or_path`."""
+    fetched: bool = False
+    """Whether `source` is a repository of the hub, and not a folder."""
+    template: str | None = None
+    """The chat template that was given, instead of its own."""
 
     @property
     def weight_bytes(self) -> int:
@@ -45,22 +51,25 @@ def resolve(source: str, revision: str | None = None, theta: float | None = None
     checkpoint, it is no GLM-4, a shard is missing or cut short, or its config contradicts its known original.
     """
     path = embedded_checkpoint(source) or Path(source).expanduser()
-    if not path.is_dir():
+    if fetched := not path.is_dir():
         if path.exists() or not re.fullmatch(r"[\w.-]+/[\w.-]+", source):
             embedded = ", ".join(EMBEDDED)
             raise Glm4Error(
                 f"{source} is no folder and no hub id", f"Give a checkpoint's folder, OWNER/NAME, or {embedded}."
             )
         path, revision = _download(source, revision)
+    require_checkpoint(path)
     original = _read_config(path)
     names = (source, path.resolve().name, str(original.get("_name_or_path", "")))
     layout = LAYOUTS[original["model_type"]]
+    shards = find_shards(path)
+    stored = stored_tensors(shards)
+    require_plain_weights(path, original, stored)
     config = _architecture_config(path, original, layout, names, theta)
-    shards = tuple(_shards(path))
-    for shard in shards:
-        if shard.suffix != ".bin":
-            _read_header(shard)
-    return Checkpoint(path, source, revision, layout, config, shards, names)
+    if any(head in stored for head in _HEADS):  # transformers would tie a trained one all the same
+        config = config | {"tie_word_embeddings": False}
+    _require_generation_settings(path)
+    return Checkpoint(path, source, revision, layout, config, shards, names, fetched)
 
 
 def _download(repository: str, revision: str | None) -> tuple[Path, str]:
@@ -97,6 +106,13 @@ def _read_config(path: Path) -> dict[str, Any]:
     return config
 
 
+def _require_generation_settings(path: Path) -> None:
+    """Raises Glm4Error for defaults that no reply could be drawn with."""
+    file = path / "generation_config.json"
+    if file.is_file():
+        GenerationParams.from_generation_config(read_json(file))
+
+
 def _architecture_config(
     path: Path, original: dict[str, Any], layout: Layout, names: tuple[str, ...], theta: float | None
 ) -> dict[str, Any]:
@@ -110,48 +126,14 @@ def _architecture_config(
     if theta is None and original["model_type"] == "glm":
         rope_theta(config, names)
     if theta is not None:
-        config = {key: value for key, value in config.items() if key != "rope_parameters"} | {"rope_theta": theta}
-    return config
+        config = _with_theta(config, theta)
+    return scaled_context(config)
 
 
-def _shards(path: Path) -> list[Path]:
-    """The weight files: safetensors if there are any, else PyTorch's; sharded or single."""
-    for single in ("model.safetensors", "pytorch_model.bin"):
-        index = path / f"{single}.index.json"
-        if index.is_file():
-            names = sorted(set(read_json(index).get("weight_map", {}).values()))
-        elif (path / single).is_file():
-            names = [single]
-        else:
-            continue
-        missing = [name for name in names if not (path / name).is_file()]
-        if missing or not names:
-            raise Glm4Error(f"{path} lacks {missing[0] if missing else 'weights'}", _AGAIN)
-        return [path / name for name in names]
-    raise Glm4Error(f"{path} lacks model.safetensors", _AGAIN)
-
-
-def tensor_offsets(shard: Path) -> dict[str, int]:
-    """Where each tensor of a safetensors file begins in it."""
-    start, tensors = _read_header(shard)
-    return {name: start + entry["data_offsets"][0] for name, entry in tensors.items()}
-
-
-def _read_header(path: Path) -> tuple[int, dict[str, Any]]:
-    """Where a shard's tensors begin and what is known of each, after the header has been held against the file's size.
-
-    The format: 8 bytes with the header's length, a JSON header with each tensor's offsets, the tensors
-    (https://github.com/huggingface/safetensors#format).
-    """
-    size = path.stat().st_size
-    try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(length)) if length < size else {}
-        header.pop("__metadata__", None)
-        end = max(entry["data_offsets"][1] for entry in header.values())
-    except (struct.error, ValueError, AttributeError, KeyError, TypeError) as error:
-        raise Glm4Error(f"{path} is damaged: it has no safetensors header", "Fetch it again.") from error
-    if size != 8 + length + end:
-        raise Glm4Error(f"{path} is cut short: {size:,} bytes of {8 + length + end:,}", "Fetch it again.")
-    return 8 + length, header
+def _with_theta(config: dict[str, Any], theta: float) -> dict[str, Any]:
+    parameters = config.get("rope_parameters")
+    return (
+        config
+        | {"rope_theta": theta}
+        | ({"rope_parameters": {**parameters, "rope_theta": theta}} if parameters else {})
+    )

@@ -18,6 +18,8 @@ _SPLIT = (
 )
 """Where GLM-4's text is cut before its pairs are merged (tokenization_chatglm.py of the original)."""
 _BASE_MODELS = ("glm-4-9b", "glm-4-9b-hf", "GLM-4-9B-Base-0414", "GLM-4-32B-Base-0414")
+_OWNERS = ("THUDM", "zai-org")
+_TEMPLATE = "Fetch the checkpoint's files again, or give one: --chat-template FILE."
 _AGAIN = "Fetch the checkpoint's files again, all from one revision."
 
 
@@ -37,18 +39,24 @@ def write_texts(checkpoint: Checkpoint, directory: Path) -> ChatTokenizer:
     write_json(directory / "config.json", checkpoint.config)
     if (checkpoint.path / "generation_config.json").is_file():
         shutil.copyfile(checkpoint.path / "generation_config.json", directory / "generation_config.json")
-    template = None if _is_base(checkpoint) else read_template(checkpoint.path)
+    template = checkpoint.template or (None if _is_base(checkpoint) else read_template(checkpoint.path))
     if template is not None:
         (directory / "chat_template.jinja").write_text(template, encoding="utf-8")
     elif any("chat" in name.lower() for name in checkpoint.names):
-        raise Glm4Error(f"{checkpoint.path} is a chat model and has no chat template", _AGAIN)
+        raise Glm4Error(f"{checkpoint.path} is a chat model and has no chat template", _TEMPLATE)
     tokenizer = ChatTokenizer.from_directory(directory)
     _require_match(tokenizer, checkpoint.config, checkpoint.path)
     return tokenizer
 
 
 def _is_base(checkpoint: Checkpoint) -> bool:
-    return any(name.rpartition("/")[2] in _BASE_MODELS for name in checkpoint.names)
+    """Whether it is one of the original base models, fetched from its authors' repository.
+
+    Those carry the chat models' template all the same. What only has such a name may be a fine-tune: its own template
+    decides.
+    """
+    owner, _, name = checkpoint.source.partition("/")
+    return checkpoint.fetched and owner in _OWNERS and name in _BASE_MODELS
 
 
 def _without_template(path: Path) -> dict[str, Any]:

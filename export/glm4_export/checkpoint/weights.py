@@ -5,7 +5,6 @@ import errno
 import inspect
 import mmap
 import os
-import pickle
 import threading
 from collections.abc import Callable, Iterable
 from importlib import import_module
@@ -14,12 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, PreTrainedModel
 
 from glm4_intel.errors import Glm4Error
 
-from .source import Checkpoint, tensor_offsets
+from .context import rope_scaling
+from .shards import open_shard, tensor_offsets
+from .source import Checkpoint
 
 _ARCHITECTURES = {"GlmForCausalLM": "glm", "Glm4ForCausalLM": "glm4"}
 """The module of transformers that each is in."""
@@ -71,6 +71,8 @@ def _rotary(model: PreTrainedModel) -> torch.nn.Module:
     made, config = type(model.model.rotary_emb), model.config
     if "config" in inspect.signature(made).parameters:
         rotary: torch.nn.Module = made(config=config)
+    elif rope_scaling(config.to_dict()) is not None:
+        raise Glm4Error("This transformers knows no rope_scaling of GLM", "Take it out of config.json, or export.")
     else:  # transformers 4.46, which ITREX wants: half of each head rotates
         rotary = made(config.head_dim // 2, config.max_position_embeddings, config.rope_theta)
     return rotary
@@ -85,11 +87,7 @@ def _read(checkpoint: Checkpoint) -> tuple[dict[str, torch.Tensor], list[Place]]
     tensors: dict[str, torch.Tensor] = {}
     places: list[Place] = []
     for shard in checkpoint.shards:
-        try:
-            opened = _open(shard)
-        except (SafetensorError, RuntimeError, OSError, ValueError, EOFError, pickle.UnpicklingError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise Glm4Error(f"{shard} can't be read: {reason}", "Fetch it again.") from error
+        opened = open_shard(shard)
         tensors |= opened
         if shard.suffix != ".bin":
             offsets = tensor_offsets(shard)
@@ -100,14 +98,6 @@ def _read(checkpoint: Checkpoint) -> tuple[dict[str, torch.Tensor], list[Place]]
         if tensor.dim() == 1 and not tensor.isfinite().all():
             raise Glm4Error(f"{name} of {checkpoint.path} has NaN or infinity in it", "Fetch the checkpoint again.")
     return tensors, places
-
-
-def _open(shard: Path) -> dict[str, torch.Tensor]:
-    """A shard's tensors. A pickled one goes through PyTorch's loader of weights alone, which runs no code."""
-    if shard.suffix == ".bin":
-        return dict(torch.load(shard, mmap=True, weights_only=True, map_location="cpu"))
-    with safe_open(shard, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it has no __iter__
 
 
 def _copied(tensor: torch.Tensor, shard: Path, offset: int) -> torch.Tensor:
@@ -131,7 +121,13 @@ def _require_same(
     """transformers would fill what is missing with random numbers, and forget what is too much."""
     if config_ties(config):
         expected.pop("lm_head.weight", None)
-        found.pop("lm_head.weight", None)
+    rows = found["model.embed_tokens.weight"].shape[0] if "model.embed_tokens.weight" in found else None
+    if rows not in (None, config["vocab_size"]):
+        raise Glm4Error(
+            f"The vocabulary of {path} has {rows:,} rows, and config.json says {config['vocab_size']:,}",
+            f"If it was resized, put {rows} into config.json: vocab_size, or padded_vocab_size where there is one. "
+            "If it was not, config.json is another checkpoint's.",
+        )
     wrong = sorted(name for name in expected if name not in found or found[name].shape != expected[name])
     if wrong:
         raise Glm4Error(f"{path} lacks {wrong[0]} or has it in another shape ({len(wrong)} such tensors)", _AGAIN)

@@ -14,6 +14,7 @@ def add_checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ignore-limits", action="store_true", help="try where disk or memory look too small")
     parser.add_argument("--revision", help="the hub repository's branch, tag or commit")
     parser.add_argument("--rope-theta", type=float, metavar="X", help="where the config's own is in doubt")
+    parser.add_argument("--chat-template", type=Path, metavar="FILE", help="to use instead of the checkpoint's own")
 
 
 def make_options(args: argparse.Namespace) -> MakeOptions:
@@ -21,6 +22,7 @@ def make_options(args: argparse.Namespace) -> MakeOptions:
     return MakeOptions(
         revision=args.revision,
         rope_theta=args.rope_theta,
+        chat_template=args.chat_template,
         overwrite=args.overwrite,
         ignore_limits=args.ignore_limits,
     )
