@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from glm4_demos.dialogue import Dialogue, Turn, readable
+from glm4_demos.nano import CHECKPOINT
 from glm4_demos.web import WebArguments
 from glm4_demos.webpage.figures import context_meter, speed_plot
 from glm4_demos.webpage.view import plain_tags, shown
 from glm4_demos.webpage.words import EXAMPLES, LANGUAGES, word
-from glm4_intel import Glm4Error, Runtime, load
+from glm4_intel import Conversation, Glm4Error, Runtime, load
+from glm4_intel.chat.tokenizer import ChatTokenizer
 from glm4_intel.cli import main
 
 if TYPE_CHECKING:
@@ -233,3 +235,16 @@ def test_the_old_model_is_closed_before_the_next_is_loaded(nano: Path) -> None:
     old = models.loaded.runtime
     models.load(nano, "CPU", lambda stage, share: states.append(old.closed))
     assert states and all(states) and not models.runtime.closed and models.runtime is not old
+
+
+def test_a_dialogue_saved_before_calls_had_ids_is_read_and_sent() -> None:
+    call = {"type": "function", "function": {"name": "get_time", "arguments": {"city": "Oslo"}}}
+    turns = [
+        {"role": "user", "content": "time?"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": '{"time": "12:00"}', "seconds": 0.5},
+    ]
+    old = Dialogue.from_dict({"id": "0" * 32, "title": "time?", "system": "", "created": "", "turns": turns})
+    tokenizer = ChatTokenizer.from_directory(CHECKPOINT)
+    said = tokenizer.decode(Conversation.parse(old.messages()).render(tokenizer), skip_special=False)
+    assert 'get_time\n{"city": "Oslo"}<|observation|>\n{"time": "12:00"}<|assistant|>' in said
