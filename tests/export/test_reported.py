@@ -268,3 +268,11 @@ def test_a_scaling_that_cant_be_exported(checkpoint: Path, scaling: object, said
     change_config(checkpoint, rope_scaling=scaling)
     with pytest.raises(Glm4Error, match=said):
         resolve(str(checkpoint))
+
+
+def test_what_a_template_leaves_out_is_said(checkpoint: Path, tmp_path: Path) -> None:
+    (checkpoint / "chat_template.jinja").write_text(
+        "[gMASK]<sop>{% for turn in messages %}<|{{ turn['role'] }}|>\n{{ turn['content'] }}{% endfor %}<|assistant|>"
+    )
+    _, told = exported(checkpoint, tmp_path / "out")
+    assert told.notes == ["the chat template leaves out tools; --chat-template FILE gives another"]

@@ -82,7 +82,7 @@ def _opened(shard: Path) -> dict[str, "Tensor"]:
 
     if shard.suffix == ".bin":
         return dict(torch.load(shard, mmap=True, weights_only=True, map_location="cpu"))
-    with safe_open(shard, framework="pt") as file:
+    with safe_open(shard, framework="pt") as file:  # type: ignore[no-untyped-call]
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it has no __iter__
 
 

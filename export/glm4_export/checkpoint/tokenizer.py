@@ -6,7 +6,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from glm4_intel.chat.tokenizer import ChatTokenizer, byte_of_character, read_template
+from glm4_intel.chat.template import read_template
+from glm4_intel.chat.tokenizer import ChatTokenizer, byte_of_character
 from glm4_intel.errors import Glm4Error
 from glm4_intel.model_directory import read_json, write_json
 
