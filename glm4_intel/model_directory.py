@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from .errors import Glm4Error
@@ -54,9 +54,29 @@ class Manifest:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Manifest":
-        """Raises TypeError or KeyError where the data is not a manifest's."""
-        files = {name: FileRecord(**record) for name, record in data["files"].items()}
-        return cls(**{**data, "files": files})
+        """Raises TypeError, ValueError or KeyError where the data is not a manifest's."""
+        files = {_inside(name): FileRecord(**record) for name, record in data["files"].items()}
+        manifest = cls(**{**data, "files": files})
+        for name, kind in _KINDS.items():
+            if not isinstance(getattr(manifest, name), kind):
+                raise TypeError(f"its {name} is {getattr(manifest, name)!r}")
+        if not all(isinstance(file.size, int) and isinstance(file.sha256, str) for file in files.values()):
+            raise TypeError("a file's record is not a size and a SHA-256")
+        return manifest
+
+
+_KINDS: dict[str, Any] = {
+    "backend": str, "source": str, "architecture": str, "recipe": dict, "targets": list, "stop_ids": list,
+    "context_length": int, "generation": dict, "verification": (dict, type(None)), "chats": bool,
+}  # fmt: skip
+
+
+def _inside(name: str) -> str:
+    """A file's name, which lies in the directory. Raises ValueError for one that does not."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
+        raise ValueError(f"the file {name!r} lies outside of the directory")
+    return name
 
 
 @dataclass(frozen=True)
@@ -156,7 +176,7 @@ def _read_manifest(directory: Path) -> Manifest | None:
         raise Glm4Error(f"{path} has format {version}, newer than {FORMAT_VERSION}", "Upgrade glm4-intel.")
     try:
         return Manifest.from_dict(data)
-    except (TypeError, KeyError, AttributeError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise Glm4Error(f"{path} is not a manifest: {error}", "Export the model again.") from error
 
 

@@ -96,3 +96,24 @@ def test_devices_and_backends_that_are_not_there_are_told(nano: Path) -> None:
     assert "accurate" in raised.value.hint
     with pytest.raises(Glm4Error, match="CPU refuses the model"):
         load(nano, properties={"KV_CACHE_PRECISION": "u7"})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"files": {"../../etc/passwd": {"size": 1, "sha256": "0"}}}, "lies outside of the directory"),
+        ({"files": {"/etc/passwd": {"size": 1, "sha256": "0"}}}, "lies outside of the directory"),
+        ({"files": {"config.json": {"size": "1", "sha256": "0"}}}, "a file's record is not"),
+        ({"files": {"config.json": 3}}, "is not a manifest"),
+        ({"files": []}, "is not a manifest"),
+        ({"recipe": "cpu"}, "its recipe is 'cpu'"),
+        ({"targets": None}, "its targets is None"),
+        ({"backend": 3}, "its backend is 3"),
+    ],
+)
+def test_a_manifest_that_was_edited_by_hand(nano: Path, tmp_path: Path, change: dict, said: str) -> None:
+    copy = shutil.copytree(nano, tmp_path / "copy")
+    manifest = json.loads((copy / "glm4.json").read_text()) | change
+    (copy / "glm4.json").write_text(json.dumps(manifest))
+    with pytest.raises(Glm4Error, match=said):
+        model_directory.read(copy)
