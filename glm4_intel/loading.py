@@ -73,8 +73,8 @@ def load_in_place_of(
     What can be known beforehand is found out while the old one still runs, and it stays where that raises Glm4Error.
     """
     directory = model_directory.read(path)
-    engine_for(directory, options.backend).plan(directory, replace(options, ignore_limits=True), Machine())
     if runtime is not None:
+        engine_for(directory, options.backend).plan(directory, replace(options, ignore_limits=True), Machine())
         runtime.close()
     return _load(directory, options, Machine(), progress or _silent)
 

@@ -15,13 +15,13 @@ from .segments import TAGS
 from .thinking import Thinking
 from .tools import DeclaredTool
 
-Kind = Literal["grammar", "regex", "text", "nothing"]
+Kind = Literal["grammar", "regex", "text"]
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\(?:0|x00|u0000|u\{0+\}|x\{0+\}|c@)")
 
 
 @dataclass(frozen=True)
 class Form:
-    """A literal text, and what comes after it: an EBNF grammar, a regular expression, any text, or the end."""
+    """A literal text, and what comes after it: an EBNF grammar, a regular expression, or any text."""
 
     start: str
     kind: Kind

@@ -89,10 +89,7 @@ def _grammar(guide: Guide) -> Any:
     """The guide as OpenVINO GenAI's compound grammar."""
     form = openvino_genai.StructuredOutputConfig
     kinds = {"grammar": form.EBNF, "regex": form.Regex, "text": lambda spec: form.EBNF(any_text_grammar())}
-    forms: list[Any] = [form.EBNF(literal_grammar(each.start)) for each in guide.forms]
-    for index, each in enumerate(guide.forms):
-        if each.kind in kinds:
-            forms[index] += kinds[each.kind](each.spec)
+    forms = [form.EBNF(literal_grammar(each.start)) + kinds[each.kind](each.spec) for each in guide.forms]
     grammar = forms[0] if len(forms) == 1 else form.Union(forms)
     if guide.thinking == "off":
         return form(compound_grammar=grammar)

@@ -1,7 +1,7 @@
 """What several schemas say together: the shapes that a value may have, each a conjunction of plain keywords."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import lcm
 from typing import Any
 
@@ -157,11 +157,6 @@ def _nearer(keyword: str, one: Any, other: Any) -> Any:
     if one == other or (one == int(one) and other == int(other)):
         return one if one == other else lcm(int(one), int(other))
     return refuse(f"multipleOf {one} with {other}")
-
-
-def excluded_types(shape: Shape, types: set[str]) -> Shape:
-    """The shape without some types."""
-    return replace(shape, types=shape.types - types)
 
 
 def contradictory(shape: Shape) -> bool:
