@@ -53,7 +53,8 @@ def without(regions: Iterable[Region], others: Iterable[Region]) -> list[Region]
 def collapse(regions: Iterable[Region], told: Callable[[float], None] = lambda share: None) -> int:
     """Move the regions into huge pages and return the bytes asked for; `told` hears the share that is done.
 
-    Best effort: what the kernel refuses stays in small pages, and the first lack of huge pages ends it.
+    Best effort: what the kernel refuses stays in small pages, and the first lack of memory (ENOMEM: no huge page is
+    free; EBUSY: the control group may not take one) ends it.
     """
     size = huge_page_size()
     if not size:
@@ -66,7 +67,7 @@ def collapse(regions: Iterable[Region], told: Callable[[float], None] = lambda s
     done = 0
     for start, end in whole:
         advise(start, end - start, _MADV_HUGEPAGE)
-        if advise(start, end - start, _MADV_COLLAPSE) and ctypes.get_errno() == errno.ENOMEM:
+        if advise(start, end - start, _MADV_COLLAPSE) and ctypes.get_errno() in (errno.ENOMEM, errno.EBUSY):
             break
         done += end - start
         told(done / total)
