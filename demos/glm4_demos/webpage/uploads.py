@@ -1,4 +1,4 @@
-"""The folder where visitors' files lie until they are read: this user's alone, of a limited size, gone with the server."""
+"""Where visitors' files lie until they are read: a folder of this user's alone, of a limited size, gone in the end."""
 
 import os
 import shutil

@@ -31,7 +31,7 @@ class Passwords:
 def read_passwords(file: Path) -> dict[str, str]:
     """The `name:password` lines of a file; empty lines and those that begin with # are skipped.
 
-    Raises Glm4Error where it can't be read, where other users of the machine can, and for a line that is not of the form.
+    Raises Glm4Error where it can't be read, where other users of the machine can, and for a line of another form.
     """
     try:
         readable_by = stat.S_IMODE(file.stat().st_mode) if os.name == "posix" else 0

@@ -92,11 +92,14 @@ class Names:
         return asked.method in _READS and mode == "navigate" and asked.path in self._home
 
     def _is_own(self, origin: Authority | None, asked: Asked, site: str) -> bool:
-        """Whether an origin is the page itself. The browser's own word settles it where a proxy has changed the port."""
+        """Whether an origin is the page itself. The browser's word settles it where a proxy changed the port."""
         if origin is None:
             return False
         host = Authority.parse(asked.first("host"))
-        if host and origin in (host, *(Authority(host.name, port) for port in _DEFAULT_PORTS.values() if not host.port)):
+        if host and origin in (
+            host,
+            *(Authority(host.name, port) for port in _DEFAULT_PORTS.values() if not host.port),
+        ):
             return True
         if any(given.name == origin.name and (given.port or origin.port) == origin.port
                and (given.port or origin.port in _DEFAULT_PORTS.values()) for given in self._given):  # fmt: skip
