@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from scripted import scripted
 
 from glm4_demos import web
 from glm4_demos.webpage.models import Loaded, Models
 from glm4_demos.webpage.uploads import Uploads
 from glm4_intel.loading import LoadOptions
+from scripted import scripted
 
 
 def scripted_models(folder: Path, replies: Sequence[Sequence[int]]) -> Models:

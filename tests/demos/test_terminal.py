@@ -35,7 +35,7 @@ class Terminal:
         self.screen = pyte.HistoryScreen(80, 24, history=5000)
         self._stream = pyte.ByteStream(self.screen)
         self.resize(80, 24)
-        environment = {**os.environ, "GLM4_CACHE": str(folder / "cache"), "TERM": "xterm-256color",
+        environment = {**os.environ, "GLM4_CACHE": str(folder / "cache"), "GLM4_DATA": str(folder / "data"), "TERM": "xterm-256color",
                        "PROMPT_TOOLKIT_NO_CPR": "1", "COLUMNS": "", "LINES": "", **changes}  # fmt: skip
         self.process = subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower, env=environment,
                                         cwd=folder, start_new_session=True, preexec_fn=_own_terminal)  # fmt: skip
@@ -137,6 +137,12 @@ def test_every_command(terminal: Terminal, tmp_path: Path) -> None:
         ("/stats", "of 2,048 tokens"),
         ("/save talk.json", "Saved to talk.json."),
         ("/save", "Saved to conversation.md."),
+        ("/load talk.json", "This conversation goes on: My name is Mira. (4 messages)."),
+        ("What is my name?", "Your name is Mira."),
+        ("/resume", "  2 My name is Mira."),
+        ("/resume 2", "(4 messages)."),
+        ("/resume 9", "There is no conversation 9"),
+        ("/load none.json", "none.json can't be read"),
         ("/clear", "A new conversation."),
         ("/load story.txt", "tokens of the context's 2,048"),
         ("What is the code of the garage?", "The code of the garage is 4821."),

@@ -248,6 +248,12 @@ def test_conversations_stay_and_are_renamed_saved_and_deleted(visitor: Visitor) 
     visitor.ask("What is my name?")
     visitor.wait_for_reply("Your name is Mira.", 2)
     visitor.page.locator("#delete").click()
+    expect(visitor.page.locator("#delete-yes")).to_have_text("Delete it for good: Names")
+    visitor.page.locator("#delete-no").click()
+    expect(visitor.page.locator("#delete-yes")).to_be_hidden()
+    expect(labels).to_have_count(2)
+    visitor.page.locator("#delete").click()
+    visitor.page.locator("#delete-yes").click()
     expect(labels).to_have_count(1)
 
 

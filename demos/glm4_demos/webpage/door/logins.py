@@ -13,6 +13,7 @@ from pathlib import Path
 from glm4_intel import Glm4Error
 
 _MOST_ADDRESSES = 10_000
+_REST = 60.0
 
 
 class Passwords:
@@ -61,14 +62,15 @@ class Pace:
 
     interval: float
     burst: int
-    due: float = 0.0
+    due: float = float("-inf")
 
     def wait(self, now: float) -> float:
         """Seconds until one more attempt may be made."""
         return max(0.0, self.due - now - self.interval * (self.burst - 1))
 
     def take(self, now: float) -> None:
-        self.due = max(self.due, now) + self.interval
+        """Count an attempt. However many there were, the pace is back soon after the last."""
+        self.due = min(max(self.due, now), now + self.interval * 2 * self.burst) + self.interval
 
 
 @dataclass
@@ -76,7 +78,7 @@ class LoginPace:
     """Slows attempts to log in, by address and over all.
 
     Nobody is locked out by others: the limit over all holds neither for an address that has logged in before nor for
-    one's first attempt. An address that is refused may try again after seconds.
+    one's first attempt in a minute. An address that is refused may try again after seconds.
     """
 
     patience: float = 5.0
@@ -88,9 +90,9 @@ class LoginPace:
     def attempt(self, address: str, now: float | None = None) -> tuple[bool, float]:
         """Whether an attempt is let through, and the seconds to wait: before it, or before the next try."""
         now, key = time.monotonic() if now is None else now, network(address)
-        fresh = key not in self._addresses
         own = self._addresses.setdefault(key, Pace(interval=5.0, burst=5))
-        wait = own.wait(now) if fresh or key in self._known else max(own.wait(now), self.every.wait(now))
+        exempt = key in self._known or own.due + _REST <= now
+        wait = own.wait(now) if exempt else max(own.wait(now), self.every.wait(now))
         if wait > self.patience:
             return False, wait
         own.take(now)
