@@ -63,15 +63,16 @@ class Store:
         """The conversation as another tab or program has left it; itself where none has; None where it was deleted."""
         if dialogue.version == 0:
             return dialogue
-        head = self._head(self._path(dialogue.id))
-        if head is None:
+        path = self._path(dialogue.id)
+        if not path.exists() and self._folder.is_dir():
             return None
-        if head[1] == dialogue.version:
+        head = self._head(path)
+        if head is None or head[1] == dialogue.version:
             return dialogue
         if dialogue.unsaved:
             dialogue.part()
             return dialogue
-        return self.open(dialogue.id)
+        return self.open(dialogue.id) or dialogue
 
     def open(self, id: str) -> Dialogue | None:
         """The conversation of that id; None if there is none that can be read."""

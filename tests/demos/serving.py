@@ -85,7 +85,8 @@ class Tab:
         """What a handler shows, by the places of its components."""
         function = next(each for each in self._config["dependencies"] if each["api_name"] == name)
         asked = {"data": values, "fn_index": function["id"], "session_hash": self.session}
-        self.client.post("/gradio_api/queue/join", json=asked).raise_for_status()
+        kind = {"content-type": "application/json"}
+        self.client.post("/gradio_api/queue/join", content=json.dumps(asked), headers=kind).raise_for_status()
         data: list[Any] = []
         for message in self._messages():
             if message["msg"] == "log":

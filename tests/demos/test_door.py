@@ -20,8 +20,8 @@ def let_in(names: Names, host: str, method: str = "POST", path: str = "/gradio_a
     [
         ("127.0.0.1", ["localhost", "localhost:7860", "LOCALHOST.:80", "127.0.0.1:1", "[::1]:7860", "127.8.8.8",
                        "[::ffff:127.0.0.1]"],
-         ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "192.168.1.5:7860", "0.0.0.0", "", "[::2]",
-          "localhost@evil.example", "localhost:x", "a b", "::1", "[localhost]x"]),
+         ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "192.168.1.5:7860", "0.0.0.0", "",
+          "[::2]", "localhost@evil.example", "localhost:x", "a b", "::1", "[localhost]x"]),
         ("192.168.1.9", ["192.168.1.9:7860", "localhost"], ["192.168.1.5", "evil.example"]),
         ("box.lan", ["box.lan:7860", "BOX.lan"], ["box", "lan"]),
         ("0.0.0.0", ["192.168.1.5:7860", "localhost"], ["192.168.1.6", "evil.example"]),

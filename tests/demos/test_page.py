@@ -12,11 +12,10 @@ import httpx
 import pytest
 
 pytest.importorskip("gradio", reason="pip install -r requirements-dev.txt")
-from scripted import call_ids, reply_ids  # noqa: E402
-from serving import Refused, Tab, listed, page, questions  # noqa: E402
-
 from glm4_demos.webpage.uploads import Uploads  # noqa: E402
 from glm4_intel import Glm4Error  # noqa: E402
+from scripted import call_ids, reply_ids  # noqa: E402
+from serving import Refused, Tab, listed, page, questions  # noqa: E402
 
 pytestmark = pytest.mark.enable_socket
 REPLIES = [reply_ids(f"\nreply {number}") for number in range(40)]
