@@ -23,9 +23,10 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 @contextmanager
 def server(model: Path, data: Path, *arguments: str) -> Iterator[str]:
-    """`glm4-intel web` in a process of its own; its address."""
+    """`glm4-intel web` in a process of its own; its address. Those who come are strangers, unless arguments say more."""
     port = free_port()
     command = [sys.executable, "-m", "glm4_intel.cli", "web", str(model), "--port", str(port), *arguments]
+    command += [] if {"--auth", "--host", "--root-path"} & {*arguments} else ["--host", "0.0.0.0", "--no-auth"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                env={**os.environ, "GLM4_DATA": str(data)})  # fmt: skip
     try:

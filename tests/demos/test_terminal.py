@@ -36,7 +36,8 @@ class Terminal:
         self._stream = pyte.ByteStream(self.screen)
         self.resize(80, 24)
         environment = {**os.environ, "GLM4_CACHE": str(folder / "cache"), "GLM4_DATA": str(folder / "data"),
-                       "TERM": "xterm-256color", "PROMPT_TOOLKIT_NO_CPR": "1", "COLUMNS": "", "LINES": "", **changes}  # fmt: skip
+                       "TERM": "xterm-256color", "PROMPT_TOOLKIT_NO_CPR": "1", "COLUMNS": "", "LINES": "",
+                       **changes}  # fmt: skip
         self.process = subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower, env=environment,
                                         cwd=folder, start_new_session=True, preexec_fn=_own_terminal)  # fmt: skip
         os.close(follower)

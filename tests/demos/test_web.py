@@ -257,6 +257,36 @@ def test_conversations_stay_and_are_renamed_saved_and_deleted(visitor: Visitor) 
     expect(labels).to_have_count(1)
 
 
+def test_one_person_has_the_same_conversations_in_each_tab_and_under_each_name(
+    browser: Browser, nano: Path, tmp_path: Path
+) -> None:
+    with server(nano, tmp_path, "--host", "127.0.0.1") as address:
+        one = Visitor(browser, address)
+        one.ask("My name is Mira.")
+        one.wait_for_reply("Mira")
+        other = Visitor(browser, address.replace("127.0.0.1", "localhost"))
+        other.wait_for_reply("Nice to meet you, Mira!")
+        other.ask("What is 5 + 6?")
+        other.wait_for_reply("5 + 6 = 11", 2)
+        one.ask("What is my name?")
+        one.wait_for_reply("Your name is Mira.", 3)
+        expect(one.page.get_by_text("went on in another tab")).to_be_visible()
+        with one.page.expect_download() as download:
+            one.page.locator("#as-json").click()
+        one.page.locator("#bring input[type=file], input[type=file][accept='.json']").first.set_input_files(
+            download.value.path().rename(tmp_path / "talk.json")
+        )
+        expect(one.page.locator("#conversations label")).to_have_count(2)
+        one.wait_for_reply("Your name is Mira.", 3)
+        file = tmp_path / "large.txt"
+        file.write_bytes(b"word " * (5 << 20))
+        one.page.locator("#message input[type=file]").set_input_files(str(file))
+        expect(one.page.get_by_text("maximum allowed size")).to_be_visible(timeout=15_000)
+        one.close()
+        other.close()
+    assert not list((tmp_path / "cache").rglob("*.txt"))
+
+
 def test_conversations_outlive_the_server(browser: Browser, nano: Path, tmp_path: Path) -> None:
     for count in (1, 2):
         with server(nano, tmp_path, "--auth", "ada:secret") as address:
