@@ -62,6 +62,8 @@ class Dialogue:
     """How often it was saved; 0 for one that never was."""
     unsaved: bool = field(default=False, compare=False)
     """Whether what was said last could not be saved."""
+    _joining: "_Joining | None" = field(default=None, compare=False, repr=False)
+    """What is being written."""
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Dialogue":
@@ -81,9 +83,10 @@ class Dialogue:
         return dialogue
 
     def to_dict(self) -> dict[str, Any]:
-        data = asdict(self)
-        del data["unsaved"]
-        return data
+        """All that is saved, of a reply that is being written as much as there is."""
+        said = [*self.turns, *(self._joining.so_far() if self._joining else ())]
+        plain = {name: getattr(self, name) for name in ("id", "title", "system", "created", "version")}
+        return plain | {"turns": [asdict(turn) for turn in said]}
 
     def part(self) -> None:
         """Become a dialogue of its own, which was never saved."""
@@ -129,15 +132,17 @@ class Dialogue:
         Raises Glm4Error where the runtime refuses; the dialogue is then as it was.
         """
         events = agent.run(runtime, self.messages(), [*tools, *self.document_tools()], cancel=cancel, **sampling)
-        joining = _Joining(runtime.device)
+        self._joining = joining = _Joining(runtime.device)
         try:
             for event in events:
                 joining.take(event)
                 yield event
         except GeneratorExit:  # nobody reads on: a closed tab, Ctrl-C
             events.close()  # type: ignore[attr-defined]
-            self.turns += [*joining.turns, *joining.unfinished()]
+            self.turns += joining.so_far()
             raise
+        finally:
+            self._joining = None
         self.turns += joining.turns
 
     def cut(self, index: int) -> Turn | None:
@@ -200,11 +205,11 @@ class _Joining:
             answered = event.call.id
             self.turns.append(Turn("tool", event.content, seconds=event.seconds, tool_call_id=answered))
 
-    def unfinished(self) -> list[Turn]:
-        """What there is of a reply that was stopped in the middle."""
+    def so_far(self) -> list[Turn]:
+        """What there is of a reply that is in the middle, or was stopped there."""
         written = "".join(chunk.text for chunk in self._chunks)
         reasoning = "".join(chunk.reasoning for chunk in self._chunks)
-        return [Turn("assistant", written, reasoning=reasoning)] if written else []
+        return [*self.turns, *([Turn("assistant", written, reasoning=reasoning)] if written else [])]
 
 
 def _assistant(reply: Reply, device: str) -> Turn:

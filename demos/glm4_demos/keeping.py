@@ -1,5 +1,6 @@
 """The terminal's conversation is kept on disk as it goes on, beside those of the page, and earlier ones are found."""
 
+import time
 from collections.abc import Callable
 
 from glm4_intel import Glm4Error
@@ -8,6 +9,8 @@ from .dialogue import Dialogue
 from .store import HERE, Saved, Store
 
 _SHOWN = 20
+_SAVED_EVERY = 10.0
+"""Seconds of a reply that a crash may take with it."""
 
 
 class Keeper:
@@ -15,8 +18,15 @@ class Keeper:
 
     def __init__(self, say: Callable[[str], None], store: Store | None = None) -> None:
         self._say, self._store, self._told = say, store or Store(HERE), False
+        self._saved = time.monotonic()
+
+    def keep_up(self, dialogue: Dialogue) -> None:
+        """Save what there is of a reply that is being written, now and then."""
+        if time.monotonic() - self._saved > _SAVED_EVERY:
+            self.save(dialogue)
 
     def save(self, dialogue: Dialogue) -> None:
+        self._saved = time.monotonic()
         try:
             saved = self._store.save(dialogue)
         except OSError as error:

@@ -91,6 +91,7 @@ class Terminal:
         try:
             for event in events:
                 self._show(event)
+                self._keeper.keep_up(self._dialogue)
         except KeyboardInterrupt:
             events.close()
             self._writer.finish()

@@ -23,7 +23,7 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 @contextmanager
 def server(model: Path, data: Path, *arguments: str) -> Iterator[str]:
-    """`glm4-intel web` in a process of its own; its address. Those who come are strangers, unless arguments say more."""
+    """`glm4-intel web` in a process of its own; its address. Who comes is a stranger, unless arguments say more."""
     port = free_port()
     command = [sys.executable, "-m", "glm4_intel.cli", "web", str(model), "--port", str(port), *arguments]
     command += [] if {"--auth", "--host", "--root-path"} & {*arguments} else ["--host", "0.0.0.0", "--no-auth"]

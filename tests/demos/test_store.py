@@ -14,7 +14,8 @@ from glm4_demos.dialogue import Dialogue, Turn
 from glm4_demos.keeping import Keeper
 from glm4_demos.locking import held, hold
 from glm4_demos.store import HERE, Saved, Store
-from glm4_intel import Glm4Error
+from glm4_intel import Glm4Error, agent
+from scripted import reply_ids, scripted
 
 FIGURES = {"prompt_tokens": 10, "completion_tokens": 5, "truncated_messages": 2, "time_to_first_token": 0.02,
            "device": "CPU", "time_per_token": 0.01, "tokens_per_second": 100.0, "finish_reason": "stop"}  # fmt: skip
@@ -200,6 +201,19 @@ def test_the_terminal_keeps_its_conversation_and_finds_it_again(tmp_path: Path) 
     assert "as a conversation of its own" in told[1] and len(keeper.listed()) == 2
     with pytest.raises(Glm4Error, match="There is no conversation 3"):
         keeper.earlier(3)
+
+
+def test_a_reply_is_saved_while_it_is_written(tmp_path: Path) -> None:
+    runtime, _ = scripted(reply_ids("\none two three four"))
+    store, talk = Store(HERE, tmp_path), said("count")
+    store.save(talk)
+    for event in talk.reply(runtime):
+        store.save(talk)
+        if isinstance(event, agent.Wrote) and event.chunk.text and not event.chunk.finish_reason:
+            killed = store.open(talk.id)
+            assert killed.turns[-1].role == "assistant" and "one two three four".startswith(killed.turns[-1].content)
+    store.save(talk)
+    assert store.open(talk.id) == talk and [turn.role for turn in talk.turns] == ["user", "assistant"]
 
 
 def test_the_terminal_says_once_that_nothing_is_saved(tmp_path: Path) -> None:

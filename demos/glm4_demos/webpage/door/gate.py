@@ -139,8 +139,7 @@ def _asked(scope: Scope) -> Asked:
     headers: dict[str, list[str]] = {}
     for name, value in scope["headers"]:
         headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
-    reached = scope["server"][0] if scope.get("server") else ""
-    return Asked(scope.get("method", "WEBSOCKET"), scope["path"], headers, reached)
+    return Asked(scope.get("method", "WEBSOCKET"), scope["path"], headers)
 
 
 def _announced(scope: Scope) -> int:

@@ -41,24 +41,26 @@ class Authority:
 
 @dataclass(frozen=True)
 class Asked:
-    """What matters of a request. Headers are in lower case; `reached` is the address that it came in at."""
+    """What matters of a request. Headers are in lower case."""
 
     method: str
     path: str
     headers: Mapping[str, Sequence[str]]
-    reached: str = ""
 
     def first(self, header: str) -> str:
         return next(iter(self.headers.get(header, ())), "")
 
 
 class Names:
-    """The names of a page: the loopback's, the address that it listens on, and those that were `given`."""
+    """The names of a page: the loopback's, the address that it listens on, and those that were `given`.
+
+    Where it listens everywhere, each address is its own: only a name can be pointed elsewhere.
+    """
 
     def __init__(self, host: str, given: Sequence[str] = (), root_path: str = "") -> None:
         listening = Authority.parse(f"[{host}]" if ":" in host and not host.startswith("[") else host)
         self._given = [each for text in given if (each := Authority.parse(text))]
-        self._everywhere = listening is None or _is_unspecified(listening.name)
+        self._everywhere = listening is None or listening.name in ("0.0.0.0", "::")
         own = [socket.gethostname().lower()] if self._everywhere or listening is None else [listening.name]
         self._known = {"localhost", *own, *(each.name for each in self._given)}
         self._home = {"", "/", root_path, f"{root_path}/"}
@@ -66,7 +68,7 @@ class Names:
     def refusal(self, asked: Asked) -> str:
         """Why a request is refused, in one line; empty where it is let in."""
         hosts = [*asked.headers.get("host", ()), *_listed(asked.headers.get("x-forwarded-host", ()))]
-        unknown = [host for host in hosts if not self._is_known(Authority.parse(host), asked.reached)]
+        unknown = [host for host in hosts if not self._is_known(Authority.parse(host))]
         if unknown or len(asked.headers.get("host", ())) != 1:
             named = "".join(unknown[:1])[:80] or "no single name"
             return f"This page is not served as {named!a}. Its owner can allow a name with --allowed-host."
@@ -74,11 +76,11 @@ class Names:
             return "Another site may not use this page. Its owner can allow the page's own name with --allowed-host."
         return ""
 
-    def _is_known(self, host: Authority | None, reached: str) -> bool:
+    def _is_known(self, host: Authority | None) -> bool:
         if host is None:
             return False
-        at_home = self._everywhere and reached and host.name == _plain(reached)
-        return host.name in self._known or _is_loopback(host.name) or bool(at_home)
+        address = _address(host.name)
+        return host.name in self._known or bool(address and (self._everywhere or address.is_loopback))
 
     def _is_foreign(self, asked: Asked) -> bool:
         """Whether another site's script sends this. A link or bookmark that only opens the page is let in."""
@@ -104,7 +106,7 @@ class Names:
         if any(given.name == origin.name and (given.port or origin.port) == origin.port
                and (given.port or origin.port in _DEFAULT_PORTS.values()) for given in self._given):  # fmt: skip
             return True
-        return site == "same-origin" and self._is_known(origin, asked.reached)
+        return site == "same-origin" and self._is_known(origin)
 
 
 def _listed(values: Sequence[str]) -> list[str]:
@@ -113,23 +115,13 @@ def _listed(values: Sequence[str]) -> list[str]:
 
 def _plain(name: str) -> str:
     """An address in its usual spelling; a name as it is."""
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
-        return name
+    address = _address(name)
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return str(mapped or address)
+    return str(mapped or address or name)
 
 
-def _is_loopback(name: str) -> bool:
+def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(name).is_loopback
+        return ipaddress.ip_address(name)
     except ValueError:
-        return False
-
-
-def _is_unspecified(name: str) -> bool:
-    try:
-        return ipaddress.ip_address(name).is_unspecified
-    except ValueError:
-        return False
+        return None

@@ -36,6 +36,8 @@ from .values import (
 
 _MOMENT = 0.1
 """Seconds between two pictures of a reply: each takes processor time from the engine."""
+_SAVED_EVERY = 10.0
+"""Seconds of a reply that a crash may take with it."""
 _READ_AT_ONCE = 4
 """Documents that are read at the same time, each in a process of its own."""
 _WHOLE = ("top_k", "max_new_tokens", "seed")
@@ -90,7 +92,7 @@ class ReplyEvents:
         try:
             with self._admission.writing(str(request.session_hash), dialogue.id) as place:
                 try:
-                    yield from self._pictures(dialogue, tools, language, place, options)
+                    yield from self._pictures(dialogue, owner, tools, language, place, options)
                 finally:
                     save(dialogue, owner, language)
         except Refused as refused:
@@ -168,16 +170,26 @@ class ReplyEvents:
             self._reading.release()
 
     def _pictures(
-        self, dialogue: Dialogue, tools: list[str], language: Language, place: Place, options: dict[str, Any]
+        self,
+        dialogue: Dialogue,
+        owner: str,
+        tools: list[str],
+        language: Language,
+        place: Place,
+        options: dict[str, Any],
     ) -> Iterator[Values]:
-        """The chat again and again while a reply is written."""
+        """The chat again and again while a reply is written, and now and then saved."""
         runtime, backend = self._models.runtime, self._models.loaded.backend
         before, _ = shown(dialogue, backend, runtime.context_length, language)
         yield {"chat": [*before, coming(len(self._admission) - 1, language)]}
         chosen = [self._tools[name] for name in tools if name in self._tools]
         with closing(dialogue.reply(runtime, chosen, place.cancel, **options)) as events:
+            saved = time.monotonic()
             for steps in _steps(events, language):
                 yield {"chat": [*before, *steps]}
+                if time.monotonic() - saved > _SAVED_EVERY:
+                    save(dialogue, owner, language)
+                    saved = time.monotonic()
 
     def _why(self, error: Glm4Error) -> Glm4Error:
         """Why a reply failed: another model is taking the place of the one that wrote it, or else the error itself."""
