@@ -1,6 +1,7 @@
 """A file that one program holds at a time; what holds it lets go when it ends, however it ends."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,7 +32,7 @@ def _opened(path: Path) -> IO[str]:
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+", encoding="utf-8")
 
 
-if os.name == "nt":
+if sys.platform == "win32":
 
     def _lock(file: IO[str], wait: bool) -> None:
         import msvcrt

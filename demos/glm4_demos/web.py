@@ -18,6 +18,7 @@ from glm4_intel.errors import Glm4Error
 from .tools import TOOLS
 from .webpage.door.logins import Passwords, read_passwords
 from .webpage.door.names import Authority, Names
+from .webpage.words import Language
 
 if TYPE_CHECKING:
     from glm4_intel.loading import LoadOptions
@@ -51,7 +52,7 @@ class WebArguments:
     """Megabytes of a document."""
     queue: int = 32
     """Replies that may be written or awaited at once."""
-    language: str = "en"
+    language: Language = "en"
     open: bool = False
     """Open a browser."""
 
