@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("gradio", reason="pip install -r requirements-dev.txt")
 playwright = pytest.importorskip("playwright.sync_api", reason="pip install -r requirements-dev.txt")
-from browsing import ARGUMENTS, CHROMIUM, Visitor, proxy, server  # noqa: E402
+from browsing import ARGUMENTS, CHROMIUM, Visitor, empty_site, proxy, server  # noqa: E402
 from playwright.sync_api import Browser, expect  # noqa: E402
 
 pytestmark = [
@@ -287,6 +287,26 @@ def test_one_person_has_the_same_conversations_in_each_tab_and_under_each_name(
     assert not list((tmp_path / "cache").rglob("*.txt"))
 
 
+def test_another_site_can_not_use_the_page(browser: Browser, nano: Path, tmp_path: Path) -> None:
+    """Not even one at another port of this machine, which browsers take for the same site."""
+    send = """async (target) => {
+      const send = (path) => fetch(target + path, {method: "POST", mode: "no-cors", credentials: "include",
+          headers: {"content-type": "text/plain"},
+          body: JSON.stringify({data: ["", "en"], fn_index: 0, session_hash: "evil"})});
+      const paths = ["gradio_api/run/predict", "gradio_api/queue/join", "gradio_api/upload", "login"];
+      for (const path of paths) await send(path).catch(() => 0);
+      return fetch(target + "config").then((answer) => answer.status, () => "refused");
+    }"""
+    with server(nano, tmp_path, "--host", "127.0.0.1") as address, empty_site() as elsewhere:
+        page, refused = browser.new_context().new_page(), list[int]()
+        page.on("response", lambda answer: address in answer.url and refused.append(answer.status))
+        page.goto(elsewhere)
+        for target in (address, address.replace("127.0.0.1", "localhost")):
+            assert page.evaluate(send, target) == "refused"
+        assert refused and set(refused) == {403}
+        page.context.close()
+
+
 def test_conversations_outlive_the_server(browser: Browser, nano: Path, tmp_path: Path) -> None:
     for count in (1, 2):
         with server(nano, tmp_path, "--auth", "ada:secret") as address:
@@ -466,10 +486,11 @@ def test_a_closed_tab_stops_its_reply(browser: Browser, slow: str, data: Path) -
     expect(visitor.page.locator("#chat .bot.message").last).to_contain_text("1, 2, 3", timeout=15_000)
     visitor.page.close()
     deadline = time.monotonic() + 1.5
-    while not (new := set(data.rglob("*.json")) - before):
+    new = (set(data.rglob("*.json")) - before).pop()  # the question is there since it was sent
+    while len(turns := json.loads(new.read_text(encoding="utf-8"))["turns"]) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    reply = json.loads(new.pop().read_text(encoding="utf-8"))["turns"][-1]
+    reply = turns[-1]
     assert reply["role"] == "assistant" and "200" not in reply["content"] and reply["content"].startswith("1, 2, 3")
     engine = process_at(slow)
     engine.cpu_percent()
