@@ -156,8 +156,8 @@ def served(models: "Models", options: WebArguments, uploads: "Uploads") -> Itera
 
     os.environ["GRADIO_TEMP_DIR"] = str(uploads.folder)  # read when the page is built
     tools = {name: tool for name, tool in TOOLS.items() if name != "python" or options.allow_python}
-    blocks = page(models, Setting(uploads=uploads, tools=tools, language=options.language, at_once=options.queue,
-                                  personal=options.personal))  # fmt: skip
+    setting = Setting(uploads=uploads, tools=tools, language=options.language, at_once=options.queue)
+    blocks = page(models, setting)
     blocks.queue(max_size=8 * options.queue, api_open=False)  # replies beyond the limit are refused by the handlers
     try:
         with _no_proxies():
@@ -226,7 +226,7 @@ def _app(options: WebArguments, uploads: "Uploads") -> dict[str, Any]:
     from .webpage.door.gate import Gate
 
     names = Names(options.host, options.allowed_hosts, options.root_path)
-    gate = Gate(names, uploads.most, uploads.has_room)
+    gate = Gate(names, uploads.most, uploads.has_room, options.personal)
 
     @asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[None]:

@@ -3,6 +3,8 @@
 import concurrent.futures
 import json
 import os
+import subprocess
+import sys
 import time
 import zlib
 from collections.abc import Iterator
@@ -107,6 +109,28 @@ def test_a_conversation_is_there_under_each_name_of_the_machine(tmp_path: Path, 
     assert files and os.name == "nt" or {each.stat().st_mode & 0o777 for each in files} == {0o600}
     folders = [each for each in data.rglob("*") if each.is_dir()]
     assert os.name == "nt" or {each.stat().st_mode & 0o777 for each in folders} == {0o700}
+
+
+VISITOR = """
+import json, os, sys
+from serving import Tab, questions
+Tab(sys.argv[2]).client.get("/config")  # all that is imported while it may be read
+os.setuid(int(sys.argv[1]))
+print(json.dumps(questions(Tab(sys.argv[2]).open(sys.argv[3]))))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can be somebody else")
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="the system does not tell whose a connection is")
+def test_somebody_else_on_this_machine_is_a_stranger(address: str) -> None:
+    opened(address, "a" * 32).ask("first")
+    for name in (address, address.replace("127.0.0.1", "localhost")):
+        for user, seen in ((0, ["first"]), (65534, [])):
+            command = [sys.executable, "-c", VISITOR, str(user), name, "b" * 32]
+            path = os.pathsep.join([*sys.path, str(Path(__file__).parent)])
+            assert json.loads(subprocess.check_output(command, env={**os.environ, "PYTHONPATH": path})) == seen
+    forged = Tab(address, **{"x-glm4-ours": "1", "x-forwarded-for": "10.0.0.1"})
+    assert questions(forged.open("b" * 32)) == []
 
 
 @pytest.mark.parametrize("options", [{"allowed_hosts": ("chat.example",)}, {"root_path": "/chat"}])

@@ -64,7 +64,7 @@ def test_a_browser_can_not_claim_to_be_a_user(nano: Path, tmp_path: Path, monkey
     Store("ada").save(Dialogue(title="Secret", turns=[Turn("user", "secret")]))
     events = PageEvents(loaded(nano), Admission(1))
     for claimed, user, seen in (("ada", None, False), ("0" * 32, "ada", True), ("ada", "bob", False)):
-        values = events.open_page(claimed, "en", SimpleNamespace(username=user))
+        values = events.open_page(claimed, "en", SimpleNamespace(username=user, headers={}))
         owner = values.pop("owner")
         assert set(values) | {"owner"} == set(events.OPENED)
         assert ("secret" in str(values)) is seen and (owner == "ada") is seen

@@ -19,5 +19,3 @@ class Setting:
     language: Language = "en"
     at_once: int = 32
     """Replies written at the same time; more are refused."""
-    personal: bool = False
-    """Whether all that come are the one person whose machine this is, in whatever browser, at whatever name of it."""

@@ -84,7 +84,7 @@ class Wiring:
 def wire(blocks: gr.Blocks, components: Components, models: Models, setting: Setting) -> None:
     """Join every event of the page with its handler."""
     wiring, admission = Wiring(components), Admission(setting.at_once)
-    _wire_page(wiring, blocks, components, PageEvents(models, admission, setting.personal))
+    _wire_page(wiring, blocks, components, PageEvents(models, admission))
     replies = _wire_replies(wiring, components, ReplyEvents(models, admission, setting), setting.at_once)
     _wire_conversations(wiring, components, ConversationEvents(models, setting.uploads), replies)
     _wire_models(wiring, components, ModelEvents(models))

@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect
 
 from .logins import LoginPace
 from .names import Asked, Names
+from .neighbours import is_ours
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -17,6 +18,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+OURS = "x-glm4-ours"
+"""The header that tells the page who asks."""
 _MOST_TEXT = 4 << 20
 """Bytes of a request that brings no file."""
 _FORM = 64 << 10
@@ -43,6 +46,8 @@ class Gate:
     """Bytes of an upload."""
     room: Callable[[], bool] = lambda: True
     """Whether there is room for another upload."""
+    personal: bool = False
+    """Whether the page is for one person, who is told from others on the same machine."""
     pace: LoginPace = field(default_factory=LoginPace)
 
     def before(self, app: App) -> App:
@@ -56,9 +61,16 @@ class Gate:
             elif scope["type"] == "websocket":
                 await app(scope, receive, send)
             else:
-                await self._let_in(app, scope, receive, send)
+                await self._let_in(app, self._marked(scope), receive, send)
 
         return guarded
+
+    def _marked(self, scope: Scope) -> Scope:
+        """The request with OURS among its headers where the person whose page this is sends it, and only there."""
+        others = [(name, value) for name, value in scope["headers"] if name.lower() != OURS.encode()]
+        asks = self.personal and scope["method"] == "POST" and scope.get("client")
+        ours = [(OURS.encode(), b"1")] if asks and is_ours(tuple(scope["client"])) else []
+        return {**scope, "headers": others + ours}
 
     async def _let_in(self, app: App, scope: Scope, receive: Receive, send: Send) -> None:
         if _ends_with(scope, "/upload") and not self.room():

@@ -11,6 +11,7 @@ from glm4_intel.devices.drivers import missing_drivers
 from ...dialogue import Dialogue
 from ...store import HERE, Store
 from ..admission import Admission
+from ..door.gate import OURS
 from ..models import Models
 from ..words import EXAMPLES, Language, word
 from .values import SAMPLING, VIEW, Values, sampling_values, status_line, view_values
@@ -26,16 +27,17 @@ class PageEvents:
     OPENED = ("browser", "owner", *VIEW, *SAMPLING, "models", "device", "status", "message", "system")
     TRANSLATED = (*VIEW, *_BUTTONS, *_FIELDS, "message")
 
-    def __init__(self, models: Models, admission: Admission, personal: bool = False) -> None:
-        self._models, self._admission, self._personal = models, admission, personal
+    def __init__(self, models: Models, admission: Admission) -> None:
+        self._models, self._admission = models, admission
 
     def open_page(self, browser: str, language: Language, request: gr.Request) -> Values:
         """Show the owner's latest dialogue. The owner is the user, else the browser, by the id that it keeps.
 
+        On a page for one person, the gate tells that person's requests, which come from any of their browsers.
         A new browser gets an id. The owner stays on the server, where no visitor can change it to another's.
         """
         browser = browser if _ID.fullmatch(browser or "") else Dialogue().id
-        owner = request.username or (self._own(browser) if self._personal else browser)
+        owner = request.username or (self._own(browser) if OURS in request.headers else browser)
         latest = Store(owner).latest() or Dialogue()
         return {
             "browser": browser,
