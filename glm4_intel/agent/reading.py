@@ -15,6 +15,8 @@ from .documents import Document
 
 _CODE = "from glm4_intel.agent.reading import main; main()"
 _ROOT = Path(__file__).parents[2]
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""NumPy's threads take address space each, on many cores more than the limit."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ def read_apart(file: Path, limits: ReadingLimits = ReadingLimits()) -> Document:
     """
     command = [sys.executable, "-c", _CODE, str(file.resolve()), json.dumps(vars(limits))]
     try:
-        done = subprocess.run(command, capture_output=True, cwd=_ROOT, timeout=limits.seconds)
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, cwd=_ROOT, timeout=limits.seconds,
+                              env=os.environ | _ONE_THREAD)  # fmt: skip
     except subprocess.TimeoutExpired as error:
         told = f"{file.name} takes longer than {limits.seconds:g} seconds to read"
         raise Glm4Error(told, "Give a smaller part of it, or its text.") from error

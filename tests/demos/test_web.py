@@ -258,8 +258,9 @@ def test_conversations_stay_and_are_renamed_saved_and_deleted(visitor: Visitor) 
 
 
 def test_one_person_has_the_same_conversations_in_each_tab_and_under_each_name(
-    browser: Browser, nano: Path, tmp_path: Path
+    browser: Browser, nano: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("GLM4_CACHE", str(tmp_path / "cache"))
     with server(nano, tmp_path, "--host", "127.0.0.1") as address:
         one = Visitor(browser, address)
         one.ask("My name is Mira.")
@@ -282,9 +283,13 @@ def test_one_person_has_the_same_conversations_in_each_tab_and_under_each_name(
         file.write_bytes(b"word " * (5 << 20))
         one.page.locator("#message input[type=file]").set_input_files(str(file))
         expect(one.page.get_by_text("maximum allowed size")).to_be_visible(timeout=15_000)
+        file.write_bytes(b"never sent")
+        other.page.locator("#message input[type=file]").set_input_files(str(file))
+        expect(other.page.get_by_label("Remove file")).to_be_visible(timeout=15_000)
+        assert list((tmp_path / "cache" / "uploads").rglob("*.txt"))
         one.close()
         other.close()
-    assert not list((tmp_path / "cache").rglob("*.txt"))
+    assert not list((tmp_path / "cache" / "uploads").rglob("*.txt"))  # the server was told to end
 
 
 def test_another_site_can_not_use_the_page(browser: Browser, nano: Path, tmp_path: Path) -> None:

@@ -52,9 +52,9 @@ class Uploads:
 
     def close(self) -> None:
         """Remove the folder and all that is in it."""
-        shutil.rmtree(self.folder, ignore_errors=True)
         if self._lock:
             self._lock.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _files(self) -> list[Path]:
         return [each for each in self.folder.rglob("*") if each.is_file() and each.name != _LOCK]
@@ -80,5 +80,5 @@ def _remove_leftovers(base: Path) -> None:
             continue  # not one of ours
         lock = hold(folder / _LOCK)
         if lock:
-            shutil.rmtree(folder, ignore_errors=True)
             lock.close()
+            shutil.rmtree(folder, ignore_errors=True)
