@@ -67,7 +67,8 @@ class WebArguments:
             raise Glm4Error(
                 f"--allowed-host {wrong[0]} is no name", "Give NAME or NAME:PORT, such as chat.example.org."
             )
-        if not _is_local(self.host) and not self.passwords() and not self.no_auth:
+        passwords = self.passwords()  # a file of them is read before a model is
+        if not _is_local(self.host) and not passwords and not self.no_auth:
             raise Glm4Error(
                 f"--host {self.host} lets other machines in without a password",
                 "Give --auth-file FILE or --auth user:password, or say --no-auth.",

@@ -36,7 +36,7 @@ FIGURES = {"prompt_tokens": 10, "completion_tokens": 5, "truncated_messages": 2,
         (["--queue", "0"], "lets nobody in"),
         (["--max-upload", "0"], "takes no document"),
         (["--allowed-host", "https://chat.example/"], "is no name"),
-        (["--host", "0.0.0.0", "--auth-file", "no/such/file"], "can't be read: No such file"),
+        (["--auth-file", "no/such/file"], "can't be read: No such file"),
         (["no/such/folder"], "There is no folder no/such/folder"),
     ],
 )
