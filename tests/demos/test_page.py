@@ -76,6 +76,17 @@ def test_one_reply_at_a_time_is_written_to_a_conversation_whatever_the_tab(addre
         two.submit("third")
 
 
+def test_questions_whose_answers_nobody_fetches_keep_nobody_out_for_long(tmp_path: Path) -> None:
+    with page(tmp_path, REPLIES, queue=2, root_path="/chat") as address:
+        for number in range(2):
+            opened(address, f"{number}" * 32).submit("gone")
+        visitor = opened(address, "a" * 32)
+        with pytest.raises(Refused, match="Send yours again in a moment"):
+            visitor.submit("here")
+        time.sleep(5.5)
+        assert questions(visitor.ask("here")) == ["here"]
+
+
 def test_a_conversation_that_was_deleted_stays_so_and_a_question_to_it_is_kept(address: str) -> None:
     one = opened(address)
     one.ask("first")
