@@ -7,6 +7,7 @@ from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["GLM4_CACHE"] = tempfile.mkdtemp(prefix="glm4-cache-")
+os.environ["GLM4_DATA"] = tempfile.mkdtemp(prefix="glm4-data-")
 
 import pytest
 

@@ -30,12 +30,16 @@ class ChatArguments:
     tools: list[str]
     sampling: dict[str, Any]
     """Overrides of the model's generation defaults."""
+    resume: bool = False
+    """Go on with the conversation that was saved last."""
 
     def __post_init__(self) -> None:
         if self.json and self.prompt is None:
             raise Glm4Error("--json needs --prompt", 'For example: glm4-intel chat MODEL --prompt "你好" --json')
         if self.prompt is not None and self.tools:
             raise Glm4Error("--tools is for a conversation", "Leave out --prompt.")
+        if self.prompt is not None and self.resume:
+            raise Glm4Error("--resume is for a conversation", "Leave out --prompt.")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--system", metavar="TEXT", help="a system message")
     parser.add_argument("--json", action="store_true", help="with --prompt: print the reply as one JSON object")
     parser.add_argument("--tools", default="", metavar="NAME,…", help="tools to begin with; /tools lists them")
+    parser.add_argument("--resume", action="store_true", help="go on with the conversation that was saved last")
     parser.add_argument("--max-new-tokens", type=int, metavar="N", help="end a reply after N tokens")
     parser.add_argument("--temperature", type=float, help="0 takes the most likely token each time")
     parser.add_argument("--top-p", type=float)
@@ -66,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
         system=options.system or "",
         tools=options.tools,
         sampling=options.sampling,
+        resume=options.resume,
     ).run()
 
 
@@ -77,6 +83,7 @@ def _arguments(args: argparse.Namespace) -> ChatArguments:
         prompt=args.prompt,
         json=args.json,
         tools=[name for name in args.tools.split(",") if name],
+        resume=args.resume,
         sampling={name: getattr(args, name) for name in _SAMPLING if getattr(args, name) is not None},
     )
 

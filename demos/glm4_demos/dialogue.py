@@ -12,7 +12,11 @@ from glm4_intel import Chunk, Reply, Runtime, agent
 from glm4_intel.agent import Tool
 from glm4_intel.agent.documents import Document
 
+from .saved import read_saved, whole_text
+
 _TITLE = 48
+_COUNTED = 400_000
+"""Characters whose tokens are counted: some 100,000 tokens of English, which is most of the longest inline text."""
 _SPEAKERS = {"user": "You", "assistant": "GLM-4", "tool": "Tool"}
 _INLINE = 0.5
 """A document that takes less than this share of the context is put into the prompt; a longer one is read by pages."""
@@ -54,14 +58,46 @@ class Dialogue:
     system: str = ""
     created: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))
     turns: list[Turn] = field(default_factory=list)
+    version: int = 0
+    """How often it was saved; 0 for one that never was."""
+    unsaved: bool = field(default=False, compare=False)
+    """Whether what was said last could not be saved."""
+    _joining: "_Joining | None" = field(default=None, compare=False, repr=False)
+    """What is being written."""
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Dialogue":
         """Raises TypeError or KeyError where the data is not a dialogue's."""
         return cls(**{**data, "turns": [Turn(**turn) for turn in data["turns"]]})
 
+    @classmethod
+    def from_json(cls, text: str) -> "Dialogue":
+        """Raises Glm4Error where the text is not a saved dialogue."""
+        return cls.from_dict(read_saved(text))
+
+    @classmethod
+    def brought(cls, text: str) -> "Dialogue":
+        """A dialogue from elsewhere, as a new one: it takes no other's place. Raises Glm4Error as `from_json` does."""
+        dialogue = cls.from_json(text)
+        dialogue.part()
+        return dialogue
+
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """All that is saved, of a reply that is being written as much as there is."""
+        said = [*self.turns, *(self._joining.so_far() if self._joining else ())]
+        plain = {name: getattr(self, name) for name in ("id", "title", "system", "created", "version")}
+        return plain | {"turns": [asdict(turn) for turn in said]}
+
+    def part(self) -> None:
+        """Become a dialogue of its own, which was never saved."""
+        self.id, self.version = uuid.uuid4().hex, 0
+
+    def join(self, other: "Dialogue") -> bool:
+        """Take over what another copy has been saved with, if its turns are among these; else do nothing."""
+        if self.turns[: len(other.turns)] != other.turns:
+            return False
+        self.title, self.version = other.title, other.version
+        return True
 
     def messages(self) -> list[dict[str, Any]]:
         """What the model is sent."""
@@ -71,9 +107,9 @@ class Dialogue:
 
     def ask(self, text: str, document: Document | None = None, runtime: Runtime | None = None) -> None:
         """Add a turn of the user; the document's length is counted against the runtime's context."""
-        attached = None
+        text, attached = whole_text(text), None
         if document and runtime:
-            tokens = len(runtime.tokenizer.encode_text(document.text))
+            tokens = _tokens(document.text, runtime)
             inline = tokens <= _INLINE * runtime.context_length
             attached = {"name": document.name, "text": document.text, "tokens": tokens, "inline": inline}
         self.turns.append(Turn("user", text, attached))
@@ -96,15 +132,17 @@ class Dialogue:
         Raises Glm4Error where the runtime refuses; the dialogue is then as it was.
         """
         events = agent.run(runtime, self.messages(), [*tools, *self.document_tools()], cancel=cancel, **sampling)
-        joining = _Joining(runtime.device)
+        self._joining = joining = _Joining(runtime.device)
         try:
             for event in events:
                 joining.take(event)
                 yield event
         except GeneratorExit:  # nobody reads on: a closed tab, Ctrl-C
             events.close()  # type: ignore[attr-defined]
-            self.turns += [*joining.turns, *joining.unfinished()]
+            self.turns += joining.so_far()
             raise
+        finally:
+            self._joining = None
         self.turns += joining.turns
 
     def cut(self, index: int) -> Turn | None:
@@ -167,11 +205,11 @@ class _Joining:
             answered = event.call.id
             self.turns.append(Turn("tool", event.content, seconds=event.seconds, tool_call_id=answered))
 
-    def unfinished(self) -> list[Turn]:
-        """What there is of a reply that was stopped in the middle."""
+    def so_far(self) -> list[Turn]:
+        """What there is of a reply that is in the middle, or was stopped there."""
         written = "".join(chunk.text for chunk in self._chunks)
         reasoning = "".join(chunk.reasoning for chunk in self._chunks)
-        return [Turn("assistant", written, reasoning=reasoning)] if written else []
+        return [*self.turns, *([Turn("assistant", written, reasoning=reasoning)] if written else [])]
 
 
 def _assistant(reply: Reply, device: str) -> Turn:
@@ -192,6 +230,13 @@ def _markdown(turn: Turn) -> Iterator[str]:
     for call in turn.tool_calls:
         function = call["function"]
         yield f"`{function['name']}`\n\n```json\n{readable(function['arguments'])}\n```"
+
+
+def _tokens(text: str, runtime: Runtime) -> int:
+    """How many tokens a text has; of a long one, about, by its beginning: counting holds up every other thread."""
+    counted = text[:_COUNTED]
+    tokens = len(runtime.tokenizer.encode_text(counted))
+    return tokens if counted == text else round(tokens * len(text) / len(counted))
 
 
 def _is_paged(turn: Turn) -> bool:

@@ -13,6 +13,7 @@ from glm4_intel.loading import LoadOptions
 from glm4_intel.machine.folders import cache_folder
 
 from .dialogue import Dialogue, readable, speed
+from .keeping import Keeper
 from .tools import TOOLS
 from .writing import Writer, printable, writer
 
@@ -31,12 +32,16 @@ class Terminal:
         system: str = "",
         tools: Iterable[str] = (),
         sampling: Mapping[str, Any] | None = None,
+        resume: bool = False,
     ) -> None:
         self._runtime, self._model, self._options, self._sampling = runtime, model, options, dict(sampling or {})
         self._dialogue = Dialogue(system=system)
         self._tools: list[str] = []
         self._document: Document | None = None
         self._writer: Writer = writer()
+        self._keeper = Keeper(_say)
+        if resume:
+            self._open(self._keeper.earlier())
         for name in tools:
             self._switch(name)
 
@@ -72,8 +77,10 @@ class Terminal:
         COMMANDS[name][1](self, rest.strip())
 
     def _ask(self, text: str) -> None:
+        self._dialogue = self._keeper.newest(self._dialogue)
         self._dialogue.ask(text, self._document, self._runtime)
         self._document = None
+        self._keeper.save(self._dialogue)
         self._reply()
 
     def _reply(self) -> None:
@@ -84,6 +91,7 @@ class Terminal:
         try:
             for event in events:
                 self._show(event)
+                self._keeper.keep_up(self._dialogue)
         except KeyboardInterrupt:
             events.close()
             self._writer.finish()
@@ -92,6 +100,8 @@ class Terminal:
         except Glm4Error:
             self._dialogue.cut(asked - 1)
             raise
+        finally:
+            self._keeper.save(self._dialogue)
         _say(f"[{speed(self._dialogue.turns[-1].figures or {})}]")
 
     def _show(self, event: agent.Event) -> None:
@@ -131,10 +141,28 @@ class Terminal:
     def load(self, rest: str) -> None:
         if not rest:
             raise Glm4Error("/load needs a file", "For example: /load story.txt")
+        if _path(rest).suffix.lower() == ".json":
+            self._open(_saved(_path(rest)))
+            self._keeper.save(self._dialogue)
+            return
         self._document = Document.open(_path(rest))
         tokens = len(self._runtime.tokenizer.encode_text(self._document.text))
         context = f"{self._runtime.context_length:,}"
         _say(f"{self._document.name}: {tokens:,} tokens of the context's {context}, for the next question.")
+
+    def resume(self, rest: str) -> None:
+        if rest:
+            self._open(self._keeper.earlier(int(rest) if rest.isdecimal() else 0))
+            return
+        for line in self._keeper.listed() or ["There is no earlier conversation."]:
+            _say(line)
+
+    def _open(self, dialogue: Dialogue) -> None:
+        """Go on with a conversation; its last turns are shown."""
+        self._dialogue = dialogue
+        for turn in dialogue.turns[-2:]:
+            _say(f"{'>' if turn.role == 'user' else '<'} {turn.content}")
+        _say(f"This conversation goes on: {dialogue.title or '…'} ({len(dialogue.turns)} messages).")
 
     def save(self, rest: str) -> None:
         path = _path(rest or "conversation.md")
@@ -152,6 +180,7 @@ class Terminal:
         last = self._dialogue.last_question()
         if last is None:
             raise Glm4Error("There is no question to answer again", "Ask one first.")
+        self._keeper.require_newest(self._dialogue)
         self._dialogue.cut(last + 1)
         self._reply()
 
@@ -191,7 +220,8 @@ COMMANDS: dict[str, tuple[str, Command]] = {  # name: (help, what it does with t
     "/clear": ("a new conversation", Terminal.clear),
     "/system": ("show the system prompt, or set it: /system TEXT", Terminal.system),
     "/tools": ("list the tools, or switch some: /tools NAME …", Terminal.tools),
-    "/load": ("add a document to the next question: /load FILE (txt, md, pdf)", Terminal.load),
+    "/load": ("add a document to the next question (txt, md, pdf), or open a saved conversation (json)", Terminal.load),
+    "/resume": ("list the earlier conversations, or go on with one: /resume NUMBER", Terminal.resume),
     "/save": ("save the conversation: /save FILE (.md or .json)", Terminal.save),
     "/retry": ("answer the last question again", Terminal.retry),
     "/stats": ("figures of the replies so far", Terminal.stats),
@@ -209,6 +239,16 @@ def _path(text: str) -> Path:
         return Path(text).expanduser()
     except RuntimeError as error:
         raise Glm4Error(f"{text} is no path: {error}", "Give the whole path.") from error
+
+
+def _saved(path: Path) -> Dialogue:
+    """A conversation that was saved to a file. Raises Glm4Error where it can't be read, or is none."""
+    try:
+        return Dialogue.brought(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Glm4Error(f"{path} can't be read: {error.strerror}", "Check the path.") from error
+    except UnicodeDecodeError as error:
+        raise Glm4Error(f"{path} is no UTF-8 text", "Give a file saved here.") from error
 
 
 def _history() -> Any:

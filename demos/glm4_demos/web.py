@@ -3,10 +3,11 @@
 import argparse
 import ipaddress
 import os
+import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,17 +15,16 @@ from typing import TYPE_CHECKING, Any
 from glm4_intel.commands.model_arguments import add_model_arguments, load_options, progress_bar
 from glm4_intel.errors import Glm4Error
 
+from .tools import TOOLS
+from .webpage.door.logins import Passwords, read_passwords
+from .webpage.door.names import Authority, Names
+from .webpage.words import Language
+
 if TYPE_CHECKING:
     from glm4_intel.loading import LoadOptions
 
     from .webpage.models import Models
-
-_POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; "
-    "frame-ancestors 'none'"
-)
-"""Content-Security-Policy: nothing from another host, whatever a reply holds."""
+    from .webpage.uploads import Uploads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,13 +38,21 @@ class WebArguments:
     port: int = 7860
     auth: tuple[str, str] | None = None
     """User and password."""
+    auth_file: Path | None = None
+    """A file of such, a line each."""
     no_auth: bool = False
     """Let other machines in without a password."""
     root_path: str = ""
     """Where a proxy puts the page."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Further names that the page is served under, with a port or without."""
+    allow_python: bool = False
+    """Let visitors switch on the tool that runs the model's code."""
+    max_upload: int = 20
+    """Megabytes of a document."""
     queue: int = 32
     """Replies that may be written or awaited at once."""
-    language: str = "en"
+    language: Language = "en"
     open: bool = False
     """Open a browser."""
 
@@ -53,11 +61,27 @@ class WebArguments:
             raise Glm4Error(f"--port {self.port} is no port", "Give one from 1 to 65535.")
         if self.queue < 1:
             raise Glm4Error(f"--queue {self.queue} lets nobody in", "Give 1 or more.")
-        if not _is_local(self.host) and not self.auth and not self.no_auth:
+        if self.max_upload < 1:
+            raise Glm4Error(f"--max-upload {self.max_upload} takes no document", "Give 1 or more megabytes.")
+        if wrong := [name for name in self.allowed_hosts if not Authority.parse(name)]:
+            raise Glm4Error(
+                f"--allowed-host {wrong[0]} is no name", "Give NAME or NAME:PORT, such as chat.example.org."
+            )
+        passwords = self.passwords()  # a file of them is read before a model is
+        if not _is_local(self.host) and not passwords and not self.no_auth:
             raise Glm4Error(
                 f"--host {self.host} lets other machines in without a password",
-                "Give --auth user:password, or say --no-auth.",
+                "Give --auth-file FILE or --auth user:password, or say --no-auth.",
             )
+
+    def passwords(self) -> dict[str, str]:
+        """Everybody's. Raises Glm4Error where the file can't be read, or others can read it."""
+        return (read_passwords(self.auth_file) if self.auth_file else {}) | dict([self.auth] if self.auth else [])
+
+    @property
+    def personal(self) -> bool:
+        """Whether whoever comes is the person whose machine this is: not through a proxy, nor from another machine."""
+        return _is_local(self.host) and not self.allowed_hosts and not self.root_path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,8 +90,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
     parser.add_argument("--port", type=int, default=7860, help="port to listen on (default 7860)")
     parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask for these; conversations are then the user's")
+    parser.add_argument("--auth-file", metavar="FILE", type=Path,
+                        help="the same from a file of name:password lines that you alone can read")  # fmt: skip
     parser.add_argument("--no-auth", action="store_true", help="let other machines in without a password")
     parser.add_argument("--root-path", default="", metavar="PATH", help="where a proxy puts the page, such as /chat")
+    parser.add_argument("--allowed-host", metavar="NAME[:PORT]", action="append", default=[],
+                        help="another name of the page, such as its proxy's; may be given again")  # fmt: skip
+    parser.add_argument("--allow-python", action="store_true", help="offer the tool that runs the model's code here")
+    parser.add_argument("--max-upload", type=int, default=20, metavar="MB", help="largest document (default 20 MB)")
     parser.add_argument("--queue", type=int, default=32, metavar="N",
                         help="messages answered or waiting at once (default 32)")  # fmt: skip
     parser.add_argument("--language", choices=("en", "zh"), default="en", help="the page's language at first")
@@ -97,8 +127,12 @@ def _arguments(args: argparse.Namespace) -> WebArguments:
         host=args.host,
         port=args.port,
         auth=_auth(args.auth),
+        auth_file=args.auth_file,
         no_auth=args.no_auth,
         root_path=args.root_path,
+        allowed_hosts=tuple(args.allowed_host),
+        allow_python=args.allow_python,
+        max_upload=args.max_upload,
         queue=args.queue,
         language=args.language,
         open=args.open,
@@ -107,18 +141,42 @@ def _arguments(args: argparse.Namespace) -> WebArguments:
 
 def _serve(models: "Models", options: WebArguments) -> None:
     """Serve the page until Ctrl-C."""
-    from .webpage.layout import page
+    from .webpage.uploads import Uploads
 
-    blocks = page(models, options.language, at_once=options.queue)
+    uploads = Uploads(options.max_upload << 20)
+    with served(models, options, uploads):
+        print(f"http://{_bracketed(options.host)}:{options.port}{options.root_path}  (Ctrl-C ends it)", flush=True)
+        _wait()
+
+
+@contextmanager
+def served(models: "Models", options: WebArguments, uploads: "Uploads") -> Iterator[None]:
+    """The page, served meanwhile; then the uploads are removed. Raises Glm4Error where the port can't be had."""
+    from .webpage.layout import page
+    from .webpage.setting import Setting
+
+    os.environ["GRADIO_TEMP_DIR"] = str(uploads.folder)  # read when the page is built
+    tools = {name: tool for name, tool in TOOLS.items() if name != "python" or options.allow_python}
+    setting = Setting(uploads=uploads, tools=tools, language=options.language, at_once=options.queue)
+    blocks = page(models, setting)
     blocks.queue(max_size=8 * options.queue, api_open=False)  # replies beyond the limit are refused by the handlers
     try:
         with _no_proxies():
-            blocks.launch(**_listening(options), **_appearance())
+            blocks.launch(**_listening(options), **_appearance(), app_kwargs=_app(options, uploads))
+        yield
     except OSError as error:
         raise Glm4Error(
             f"{options.host}:{options.port} can't be listened on: {error}", "Choose another with --port."
         ) from error
-    print(f"http://{options.host}:{options.port}{options.root_path}  (Ctrl-C ends it)", flush=True)
+    finally:
+        blocks.close(verbose=False)
+        uploads.close()
+
+
+def _wait() -> None:
+    """Until Ctrl-C, or the signal by which services are ended."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     threading.Event().wait()
 
 
@@ -135,9 +193,11 @@ def _no_proxies() -> Iterator[None]:
 def _listening(options: WebArguments) -> dict[str, Any]:
     """Gradio's options about where the page is, and for whom."""
     return {
-        "server_name": options.host,
+        "server_name": _bracketed(options.host),
         "server_port": options.port,
-        "auth": options.auth,
+        "auth": Passwords(passwords) if (passwords := options.passwords()) else None,
+        "auth_message": "After five attempts, each takes some seconds.",
+        "max_file_size": options.max_upload << 20,
         "root_path": options.root_path,
         "inbrowser": options.open,
         "share": False,
@@ -149,8 +209,6 @@ def _listening(options: WebArguments) -> dict[str, Any]:
 
 def _appearance() -> dict[str, Any]:
     """Gradio's options about what the page looks like and what it shows of itself."""
-    from starlette.middleware import Middleware
-
     from .webpage.layout import CSS, JS, theme
 
     return {
@@ -161,23 +219,22 @@ def _appearance() -> dict[str, Any]:
         "theme": theme(),
         "css": CSS,
         "js": JS,
-        "app_kwargs": {"middleware": [Middleware(_Headers)], "docs_url": None, "redoc_url": None},
     }
 
 
-class _Headers:
-    """Starlette middleware: the policy on every answer."""
+def _app(options: WebArguments, uploads: "Uploads") -> dict[str, Any]:
+    """Options of the application beneath Gradio: our gate comes before all of it, once it has been put together."""
+    from .webpage.door.gate import Gate
 
-    def __init__(self, app: Any) -> None:
-        self._app = app
+    names = Names(options.host, options.allowed_hosts, options.root_path)
+    gate = Gate(names, uploads.most, uploads.has_room, options.personal)
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        async def sent(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), (b"content-security-policy", _POLICY.encode())]
-            await send(message)
+    @asynccontextmanager
+    async def lifespan(app: Any) -> AsyncIterator[None]:
+        app.middleware_stack = gate.before(app.middleware_stack)
+        yield
 
-        await self._app(scope, receive, sent)
+    return {"lifespan": lifespan, "docs_url": None, "redoc_url": None}
 
 
 def _directory(model: Path | None) -> Path:
@@ -200,8 +257,13 @@ def _auth(text: str | None) -> tuple[str, str] | None:
     return user, password
 
 
+def _bracketed(host: str) -> str:
+    """The host as it stands in an address."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
 def _is_local(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost"

@@ -10,6 +10,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,10 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 @contextmanager
 def server(model: Path, data: Path, *arguments: str) -> Iterator[str]:
-    """`glm4-intel web` in a process of its own; its address."""
+    """`glm4-intel web` in a process of its own; its address. Who comes is a stranger, unless arguments say more."""
     port = free_port()
     command = [sys.executable, "-m", "glm4_intel.cli", "web", str(model), "--port", str(port), *arguments]
+    command += [] if {"--auth", "--host", "--root-path"} & {*arguments} else ["--host", "0.0.0.0", "--no-auth"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                env={**os.environ, "GLM4_DATA": str(data)})  # fmt: skip
     try:
@@ -92,6 +94,25 @@ def proxy(path: str, inner: str) -> Iterator[str]:
     yield f"http://127.0.0.1:{port}{path}/"
     runner.should_exit = True
     thread.join(10)
+
+
+@contextmanager
+def empty_site() -> Iterator[str]:
+    """Another site on this machine, of one empty page; its address."""
+
+    class Empty(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-type", "text/html")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Nobody reads it."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Empty) as site:
+        threading.Thread(target=site.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{site.server_address[1]}/"
+        site.shutdown()
 
 
 class Visitor:

@@ -35,8 +35,9 @@ class Terminal:
         self.screen = pyte.HistoryScreen(80, 24, history=5000)
         self._stream = pyte.ByteStream(self.screen)
         self.resize(80, 24)
-        environment = {**os.environ, "GLM4_CACHE": str(folder / "cache"), "TERM": "xterm-256color",
-                       "PROMPT_TOOLKIT_NO_CPR": "1", "COLUMNS": "", "LINES": "", **changes}  # fmt: skip
+        environment = {**os.environ, "GLM4_CACHE": str(folder / "cache"), "GLM4_DATA": str(folder / "data"),
+                       "TERM": "xterm-256color", "PROMPT_TOOLKIT_NO_CPR": "1", "COLUMNS": "", "LINES": "",
+                       **changes}  # fmt: skip
         self.process = subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower, env=environment,
                                         cwd=folder, start_new_session=True, preexec_fn=_own_terminal)  # fmt: skip
         os.close(follower)
@@ -137,6 +138,12 @@ def test_every_command(terminal: Terminal, tmp_path: Path) -> None:
         ("/stats", "of 2,048 tokens"),
         ("/save talk.json", "Saved to talk.json."),
         ("/save", "Saved to conversation.md."),
+        ("/load talk.json", "This conversation goes on: My name is Mira. (4 messages)."),
+        ("What is my name?", "Your name is Mira."),
+        ("/resume", "  2 My name is Mira."),
+        ("/resume 2", "(4 messages)."),
+        ("/resume 9", "There is no conversation 9"),
+        ("/load none.json", "none.json can't be read"),
         ("/clear", "A new conversation."),
         ("/load story.txt", "tokens of the context's 2,048"),
         ("What is the code of the garage?", "The code of the garage is 4821."),
@@ -228,6 +235,29 @@ def test_in_a_pipe_it_is_plain_text(nano: Path) -> None:
     done = subprocess.run(chat(nano), input=lines, capture_output=True, text=True, timeout=120)
     assert done.stdout == "Nice to meet you, Mira!\nYour name is Mira.\n"
     assert "/clear" in done.stderr and done.returncode == 0
+
+
+def test_a_conversation_in_a_pipe_is_resumed_and_opened_from_a_file(nano: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "GLM4_DATA": str(tmp_path / "data")}
+
+    def said(lines: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(chat(nano, *arguments), input=lines, capture_output=True, text=True, timeout=120,
+                              cwd=tmp_path, env=environment)  # fmt: skip
+
+    said("My name is Mira.\n/save talk.json\n")
+    again = said("What is my name?\n/exit\n", "--resume")
+    assert again.stdout == "Your name is Mira.\n" and "> My name is Mira.\n< Nice to meet you, Mira!" in again.stderr
+    brought = said("/load talk.json\nWhat is my name?\n/resume\n")
+    assert brought.stdout == "Your name is Mira.\n" and "  2 My name is Mira." in brought.stderr
+    modes = {each.stat().st_mode & 0o777 for each in (tmp_path / "data").rglob("*") if each.is_file()}
+    assert os.name == "nt" or modes == {0o600}
+
+
+def test_a_conversation_that_can_not_be_saved_goes_on(nano: Path) -> None:
+    done = subprocess.run(chat(nano), input="My name is Mira.\nWhat is my name?\n", capture_output=True, text=True,
+                          timeout=120, env={**os.environ, "GLM4_DATA": "/proc/nowhere"})  # fmt: skip
+    assert done.stdout == "Nice to meet you, Mira!\nYour name is Mira.\n"
+    assert done.stderr.count("is not saved") == 1 and "Traceback" not in done.stderr
 
 
 def test_a_device_that_refuses_gives_the_old_one_back(npu_nano: Path) -> None:

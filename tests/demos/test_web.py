@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("gradio", reason="pip install -r requirements-dev.txt")
 playwright = pytest.importorskip("playwright.sync_api", reason="pip install -r requirements-dev.txt")
-from browsing import ARGUMENTS, CHROMIUM, Visitor, proxy, server  # noqa: E402
+from browsing import ARGUMENTS, CHROMIUM, Visitor, empty_site, proxy, server  # noqa: E402
 from playwright.sync_api import Browser, expect  # noqa: E402
 
 pytestmark = [
@@ -248,7 +248,68 @@ def test_conversations_stay_and_are_renamed_saved_and_deleted(visitor: Visitor) 
     visitor.ask("What is my name?")
     visitor.wait_for_reply("Your name is Mira.", 2)
     visitor.page.locator("#delete").click()
+    expect(visitor.page.locator("#delete-yes")).to_have_text("Delete it for good: Names")
+    visitor.page.locator("#delete-no").click()
+    expect(visitor.page.locator("#delete-yes")).to_be_hidden()
+    expect(labels).to_have_count(2)
+    visitor.page.locator("#delete").click()
+    visitor.page.locator("#delete-yes").click()
     expect(labels).to_have_count(1)
+
+
+def test_one_person_has_the_same_conversations_in_each_tab_and_under_each_name(
+    browser: Browser, nano: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GLM4_CACHE", str(tmp_path / "cache"))
+    with server(nano, tmp_path, "--host", "127.0.0.1") as address:
+        one = Visitor(browser, address)
+        one.ask("My name is Mira.")
+        one.wait_for_reply("Mira")
+        other = Visitor(browser, address.replace("127.0.0.1", "localhost"))
+        other.wait_for_reply("Nice to meet you, Mira!")
+        other.ask("What is 5 + 6?")
+        other.wait_for_reply("5 + 6 = 11", 2)
+        one.ask("What is my name?")
+        one.wait_for_reply("Your name is Mira.", 3)
+        expect(one.page.get_by_text("went on in another tab")).to_be_visible()
+        with one.page.expect_download() as download:
+            one.page.locator("#as-json").click()
+        one.page.locator("#bring input[type=file], input[type=file][accept='.json']").first.set_input_files(
+            download.value.path().rename(tmp_path / "talk.json")
+        )
+        expect(one.page.locator("#conversations label")).to_have_count(2)
+        one.wait_for_reply("Your name is Mira.", 3)
+        file = tmp_path / "large.txt"
+        file.write_bytes(b"word " * (5 << 20))
+        one.page.locator("#message input[type=file]").set_input_files(str(file))
+        expect(one.page.get_by_text("maximum allowed size")).to_be_visible(timeout=15_000)
+        file.write_bytes(b"never sent")
+        other.page.locator("#message input[type=file]").set_input_files(str(file))
+        expect(other.page.get_by_label("Remove file")).to_be_visible(timeout=15_000)
+        assert list((tmp_path / "cache" / "uploads").rglob("*.txt"))
+        one.close()
+        other.close()
+    assert not list((tmp_path / "cache" / "uploads").rglob("*.txt"))  # the server was told to end
+
+
+def test_another_site_can_not_use_the_page(browser: Browser, nano: Path, tmp_path: Path) -> None:
+    """Not even one at another port of this machine, which browsers take for the same site."""
+    send = """async (target) => {
+      const send = (path) => fetch(target + path, {method: "POST", mode: "no-cors", credentials: "include",
+          headers: {"content-type": "text/plain"},
+          body: JSON.stringify({data: ["", "en"], fn_index: 0, session_hash: "evil"})});
+      const paths = ["gradio_api/run/predict", "gradio_api/queue/join", "gradio_api/upload", "login"];
+      for (const path of paths) await send(path).catch(() => 0);
+      return fetch(target + "config").then((answer) => answer.status, () => "refused");
+    }"""
+    with server(nano, tmp_path, "--host", "127.0.0.1") as address, empty_site() as elsewhere:
+        page, refused = browser.new_context().new_page(), list[int]()
+        page.on("response", lambda answer: address in answer.url and refused.append(answer.status))
+        page.goto(elsewhere)
+        for target in (address, address.replace("127.0.0.1", "localhost")):
+            assert page.evaluate(send, target) == "refused"
+        assert refused and set(refused) == {403}
+        page.context.close()
 
 
 def test_conversations_outlive_the_server(browser: Browser, nano: Path, tmp_path: Path) -> None:
@@ -430,10 +491,11 @@ def test_a_closed_tab_stops_its_reply(browser: Browser, slow: str, data: Path) -
     expect(visitor.page.locator("#chat .bot.message").last).to_contain_text("1, 2, 3", timeout=15_000)
     visitor.page.close()
     deadline = time.monotonic() + 1.5
-    while not (new := set(data.rglob("*.json")) - before):
+    new = (set(data.rglob("*.json")) - before).pop()  # the question is there since it was sent
+    while len(turns := json.loads(new.read_text(encoding="utf-8"))["turns"]) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    reply = json.loads(new.pop().read_text(encoding="utf-8"))["turns"][-1]
+    reply = turns[-1]
     assert reply["role"] == "assistant" and "200" not in reply["content"] and reply["content"].startswith("1, 2, 3")
     engine = process_at(slow)
     engine.cpu_percent()

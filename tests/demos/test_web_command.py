@@ -34,6 +34,9 @@ FIGURES = {"prompt_tokens": 10, "completion_tokens": 5, "truncated_messages": 2,
         (["--auth", "ada"], "not of the form USER:PASSWORD"),
         (["--port", "0"], "--port 0 is no port"),
         (["--queue", "0"], "lets nobody in"),
+        (["--max-upload", "0"], "takes no document"),
+        (["--allowed-host", "https://chat.example/"], "is no name"),
+        (["--auth-file", "no/such/file"], "can't be read: No such file"),
         (["no/such/folder"], "There is no folder no/such/folder"),
     ],
 )
@@ -61,7 +64,7 @@ def test_a_browser_can_not_claim_to_be_a_user(nano: Path, tmp_path: Path, monkey
     Store("ada").save(Dialogue(title="Secret", turns=[Turn("user", "secret")]))
     events = PageEvents(loaded(nano), Admission(1))
     for claimed, user, seen in (("ada", None, False), ("0" * 32, "ada", True), ("ada", "bob", False)):
-        values = events.open_page(claimed, "en", SimpleNamespace(username=user))
+        values = events.open_page(claimed, "en", SimpleNamespace(username=user, headers={}))
         owner = values.pop("owner")
         assert set(values) | {"owner"} == set(events.OPENED)
         assert ("secret" in str(values)) is seen and (owner == "ada") is seen
@@ -82,9 +85,13 @@ def test_a_reply_that_is_closed_before_it_begins_is_due_no_more(
     from glm4_demos.webpage.admission import Admission
     from glm4_demos.webpage.events.replies import ReplyEvents
     from glm4_demos.webpage.events.values import SAMPLING
+    from glm4_demos.webpage.setting import Setting
+    from glm4_demos.webpage.uploads import Uploads
 
     monkeypatch.setenv("GLM4_DATA", str(tmp_path))
-    events, page, talk = ReplyEvents(loaded(nano), Admission(1)), SimpleNamespace(session_hash="one"), Dialogue()
+    setting = Setting(uploads=Uploads(1 << 20, tmp_path / "uploads"), tools={})
+    events, page = ReplyEvents(loaded(nano), Admission(1), setting), SimpleNamespace(session_hash="one")
+    talk = Dialogue()
     for _ in range(2):
         events.submit({"text": "Hello"}, talk, "ada", "", "en", page)
         pictures = events.answer(talk, "ada", [], "en", page, *[None] * len(SAMPLING))

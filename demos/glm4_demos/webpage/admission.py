@@ -34,7 +34,7 @@ class Admission:
     was chosen. Such a place is free again after `patience` seconds.
     """
 
-    def __init__(self, most: int, patience: float = 30.0) -> None:
+    def __init__(self, most: int, patience: float = 5.0) -> None:
         self._most, self._patience = most, patience
         self._lock = threading.Lock()
         self._places: dict[Key, Place] = {}
@@ -45,11 +45,16 @@ class Admission:
             self._expire()
             return len(self._places)
 
-    def admit(self, page: str, conversation: str) -> None:
-        """Take a place. Raises Refused where the conversation's reply is being written, and where all are taken."""
+    def admit(self, page: str, conversation: str, alone: bool = False) -> None:
+        """Take a place. Raises Refused where the conversation's reply is being written, and where all are taken.
+
+        `alone` refuses, too, while another page awaits a reply to the same conversation.
+        """
         key = (page, conversation)
         with self._lock:
             self._expire()
+            if alone and any(other != page and same == conversation for other, same in self._places):
+                raise Refused("still")
             self._require_room(key)
             self._places[key] = Place()
 

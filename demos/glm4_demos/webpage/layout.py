@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import gradio as gr
 
-from ..tools import TOOLS
 from .models import Models
+from .setting import Setting
 from .wiring import Components, wire
 from .words import EXAMPLES, LANGUAGES, word
 
@@ -42,8 +43,9 @@ def theme() -> gr.themes.Base:
     )
 
 
-def page(models: Models, language: str, at_once: int) -> gr.Blocks:
-    """The page over the shared models; `at_once` replies are written at the same time, more are refused."""
+def page(models: Models, setting: Setting) -> gr.Blocks:
+    """The page over the shared models."""
+    language = setting.language
     say = partial(word, language=language)
     with gr.Blocks(title="glm4-intel", analytics_enabled=False, fill_height=True) as blocks:
         components = _hidden()
@@ -52,9 +54,9 @@ def page(models: Models, language: str, at_once: int) -> gr.Blocks:
         components |= _conversation(say, language)
         with gr.Accordion(say("settings"), open=False, elem_id="settings") as settings:
             components |= {"settings": settings, "system": gr.Textbox(label=say("system"), lines=2, elem_id="system")}
-            components |= _sampling(say) | _tools_and_page(say, language) | _models(say)
+            components |= _sampling(say) | _tools_and_page(say, setting) | _models(say)
             components["plot"] = gr.HTML(elem_id="plot")
-        wire(blocks, components, models, at_once)
+        wire(blocks, components, models, setting)
     return blocks
 
 
@@ -62,7 +64,7 @@ def _hidden() -> Components:
     """What the page remembers, and a file on its way to the browser."""
     return {
         "browser": gr.BrowserState("", storage_key="glm4-browser", secret="glm4-intel"),
-        "owner": gr.State(""),
+        "owner": gr.State(None),
         "dialogue": gr.State(None),
         "file_name": gr.Textbox(visible="hidden"),
         "file_text": gr.Textbox(visible="hidden"),
@@ -77,8 +79,16 @@ def _list_of_conversations(say: Say) -> Components:
     }
     for pair in (("rename", "delete"), ("as_json", "as_markdown")):
         with gr.Row():
-            made |= {name: gr.Button(say(name), size="sm", elem_id=name.replace("_", "-")) for name in pair}
-    return made
+            made |= {name: _small_button(say, name) for name in pair}
+    with gr.Row(visible=False) as sure:
+        made |= {"sure": sure, "delete_yes": _small_button(say, "delete_yes", "stop")}
+        made |= {"delete_no": _small_button(say, "delete_no")}
+    bring = gr.UploadButton(say("bring"), size="sm", elem_id="bring", file_types=[".json"], file_count="single")
+    return made | {"bring": bring}
+
+
+def _small_button(say: Say, name: str, variant: Literal["secondary", "stop"] = "secondary") -> gr.Button:
+    return gr.Button(say(name), size="sm", elem_id=name.replace("_", "-"), variant=variant)
 
 
 def _conversation(say: Say, language: str) -> Components:
@@ -130,12 +140,12 @@ def _sampling(say: Say) -> Components:
     return made | {"reset": gr.Button(say("reset"), size="sm", elem_id="reset")}
 
 
-def _tools_and_page(say: Say, language: str) -> Components:
+def _tools_and_page(say: Say, setting: Setting) -> Components:
     """The tools that may be called, the page's language, and its colours."""
-    made: Components = {"tools": gr.CheckboxGroup(list(TOOLS), label=say("tools"), elem_id="tools")}
+    made: Components = {"tools": gr.CheckboxGroup(list(setting.tools), label=say("tools"), elem_id="tools")}
     with gr.Row():
         choices = list(LANGUAGES.items())
-        made["language"] = gr.Radio(choices, value=language, label=say("language"), elem_id="language")
+        made["language"] = gr.Radio(choices, value=setting.language, label=say("language"), elem_id="language")
         made["theme"] = gr.Button(say("theme"), elem_id="theme")
     return made
 

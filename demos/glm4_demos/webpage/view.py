@@ -41,7 +41,10 @@ def live(text: str, reasoning: str, language: str) -> list[Shown]:
 def call_step(name: str, arguments: Any, result: Turn | None, language: str) -> Shown:
     """A tool call as a step that folds: its arguments, and its result when there is one."""
     body = f"**{word('arguments', language)}**\n{_fenced(readable(arguments), 'json')}"
-    metadata: dict[str, Any] = {"title": f"{word('tool', language)}: {name}", "status": "done" if result else "pending"}
+    metadata: dict[str, Any] = {
+        "title": f"{word('tool', language)}: {plain_tags(name)}",
+        "status": "done" if result else "pending",
+    }
     if result:
         body += f"\n\n**{word('result', language)}**\n{_fenced(readable(result.content), 'json')}"
         metadata["duration"] = round(result.seconds, 2)

@@ -15,6 +15,7 @@ from .events.page import PageEvents
 from .events.replies import ReplyEvents
 from .events.values import SAMPLING, Values
 from .models import Models
+from .setting import Setting
 
 Components = dict[str, Any]
 
@@ -52,7 +53,9 @@ class Wiring:
 
         What it returns may name any of those that it `shows`; the others stay as they are.
         """
-        return event(self.by_component(handler), self._named(reads), self._named(shows), **options)
+        places = [place for place, name in enumerate(reads) if name in ("dialogue", "owner")]
+        called = _once_opened(handler, places[0]) if places else handler
+        return event(self.by_component(called), self._named(reads), self._named(shows), **options)
 
     def by_component(self, handler: Callable[..., Any]) -> Callable[..., Any]:
         """The handler as Gradio calls it: what it returns by name is given by component."""
@@ -78,13 +81,37 @@ class Wiring:
         return [self._components[name] for name in names]
 
 
-def wire(blocks: gr.Blocks, components: Components, models: Models, at_once: int) -> None:
-    """Join every event of the page with its handler; `at_once` replies are written at the same time."""
-    wiring, admission = Wiring(components), Admission(at_once)
+def wire(blocks: gr.Blocks, components: Components, models: Models, setting: Setting) -> None:
+    """Join every event of the page with its handler."""
+    wiring, admission = Wiring(components), Admission(setting.at_once)
     _wire_page(wiring, blocks, components, PageEvents(models, admission))
-    replies = _wire_replies(wiring, components, ReplyEvents(models, admission), at_once)
-    _wire_conversations(wiring, components, ConversationEvents(models), replies)
+    replies = _wire_replies(wiring, components, ReplyEvents(models, admission, setting), setting.at_once)
+    _wire_conversations(wiring, components, ConversationEvents(models, setting.uploads), replies)
     _wire_models(wiring, components, ModelEvents(models))
+
+
+def _once_opened(handler: Callable[..., Any], place: int) -> Callable[..., Any]:
+    """The handler for pages that were opened alone: a server that has been started anew knows nothing of older ones."""
+
+    def check(values: tuple[Any, ...]) -> None:
+        if values[place] is None:
+            raise gr.Error("Reload the page. 请刷新页面。", print_exception=False)
+
+    if isgeneratorfunction(handler):
+
+        @wraps(handler)
+        def stream(*values: Any) -> Iterator[Any]:
+            check(values)
+            yield from handler(*values)
+
+        return stream
+
+    @wraps(handler)
+    def call(*values: Any) -> Any:
+        check(values)
+        return handler(*values)
+
+    return call
 
 
 def _wire_page(wiring: Wiring, blocks: gr.Blocks, c: Components, events: PageEvents) -> None:
@@ -100,8 +127,8 @@ def _wire_replies(wiring: Wiring, c: Components, events: ReplyEvents, at_once: i
     asked = [
         wiring.on(message.submit, events.submit, ("message", "dialogue", "owner", "system", "language"),
                   events.SUBMITTED, **_TELLING),
-        wiring.on(chat.retry, events.retry, ("dialogue", "language"), events.AGAIN, **_TELLING),
-        wiring.on(chat.edit, events.edit, ("dialogue", "language"), events.AGAIN, **_TELLING),
+        wiring.on(chat.retry, events.retry, here, events.AGAIN, **_TELLING),
+        wiring.on(chat.edit, events.edit, here, events.AGAIN, **_TELLING),
     ]  # fmt: skip
     busy = {"concurrency_limit": at_once, "concurrency_id": "replies", "show_progress": "hidden"}
     reads = ("dialogue", "owner", "tools", "language", *SAMPLING)
@@ -119,12 +146,15 @@ def _wire_conversations(wiring: Wiring, c: Components, events: ConversationEvent
     here, quick, telling = ("dialogue", "owner", "language"), _QUICK | {"cancels": replies}, _TELLING
     wiring.on(c["new"].click, events.begin, ("owner", "language"), events.BEGUN, **quick)
     wiring.on(c["conversations"].input, events.choose, ("conversations", "owner", "language"), events.CHOSEN, **quick)
-    wiring.on(c["delete"].click, events.delete, here, events.DELETED, **quick)
-    wiring.on(c["chat"].clear, events.clear, here, events.CLEARED, cancels=replies, **telling)
+    wiring.on(c["delete_yes"].click, events.delete, here, events.DELETED, **quick)
+    wiring.on(c["chat"].clear, events.begin, ("owner", "language"), events.BEGUN, **quick)
     wiring.on(c["rename"].click, events.rename, ("title", *here), events.RENAMED, **telling)
     for button, handler in (("as_json", events.save_json), ("as_markdown", events.save_markdown)):
         made = wiring.on(c[button].click, handler, ("dialogue",), events.SAVED, **_QUICK)
         made.success(None, [c["file_name"], c["file_text"]], None, js=_SAVE)
+    wiring.on(c["delete"].click, events.ask_to_delete, ("dialogue", "language"), ("sure", "delete_yes"), **_QUICK)
+    wiring.on(c["delete_no"].click, events.keep, (), ("sure",), **_QUICK)
+    wiring.on(c["bring"].upload, events.bring, ("bring", "owner", "language"), events.BROUGHT, **telling)
 
 
 def _wire_models(wiring: Wiring, c: Components, events: ModelEvents) -> None:

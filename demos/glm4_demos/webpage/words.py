@@ -12,6 +12,9 @@ _WORDS: dict[str, tuple[str, str]] = {  # name: (English, Chinese)
     "title": ("Title", "标题"),
     "rename": ("Rename", "重命名"),
     "delete": ("Delete", "删除"),
+    "delete_yes": ("Delete it for good", "确认删除"),
+    "delete_no": ("Keep it", "保留"),
+    "bring": ("Open a saved JSON", "打开已导出的 JSON"),
     "as_json": ("Save as JSON", "导出 JSON"),
     "as_markdown": ("Save as Markdown", "导出 Markdown"),
     "chat": ("Conversation", "对话内容"),
@@ -41,6 +44,26 @@ _WORDS: dict[str, tuple[str, str]] = {  # name: (English, Chinese)
     "tool": ("Tool", "工具"),
     "document": ("Document", "文档"),
     "not_saved": ("The conversation could not be saved", "对话无法保存"),
+    "went_on": (
+        "This conversation went on in another tab. Your message follows what was said there.",
+        "此对话已在另一标签页继续，你的消息接在其后。",
+    ),
+    "deleted": (
+        "This conversation was deleted in another tab. A message sent from here begins a new one.",
+        "此对话已在另一标签页删除，从这里发送的消息将开始新对话。",
+    ),
+    "beside": (
+        "This conversation went on elsewhere. What was said here is kept beside it, as one of its own.",
+        "此对话已在别处继续，这里的内容已另存为新对话。",
+    ),
+    "look_again": (
+        "This conversation went on in another tab. Choose it in the list to see that, then try again.",
+        "此对话已在另一标签页继续，请先在列表中重新打开，再试一次。",
+    ),
+    "reading": (
+        "Other documents are being read. Send yours again in a moment.",
+        "正在读取其他文档，请稍后再发送。",
+    ),
     "arguments": ("Arguments", "参数"),
     "result": ("Result", "结果"),
     "stopped": ("stopped", "已停止"),

@@ -1,6 +1,7 @@
 """The page itself: it is opened, left, and shown in another language."""
 
 import re
+from contextlib import suppress
 
 import gradio as gr
 
@@ -8,15 +9,16 @@ from glm4_intel.devices import discover
 from glm4_intel.devices.drivers import missing_drivers
 
 from ...dialogue import Dialogue
-from ...store import Store
+from ...store import HERE, Store
 from ..admission import Admission
+from ..door.gate import OURS
 from ..models import Models
 from ..words import EXAMPLES, Language, word
 from .values import SAMPLING, VIEW, Values, sampling_values, status_line, view_values
 
 _ID = re.compile("[0-9a-f]{32}")
-_BUTTONS = ("new", "rename", "delete", "as_json", "as_markdown", "reset", "theme", "load")
-_FIELDS = ("title", "settings", "system", *SAMPLING, "tools", "language", "models", "device")
+_BUTTONS = ("new", "rename", "delete", "delete_yes", "delete_no", "as_json", "as_markdown", "reset", "theme", "load")
+_FIELDS = ("title", "bring", "settings", "system", *SAMPLING, "tools", "language", "models", "device")
 
 
 class PageEvents:
@@ -31,12 +33,12 @@ class PageEvents:
     def open_page(self, browser: str, language: Language, request: gr.Request) -> Values:
         """Show the owner's latest dialogue. The owner is the user, else the browser, by the id that it keeps.
 
+        On a page for one person, the gate tells that person's requests, which come from any of their browsers.
         A new browser gets an id. The owner stays on the server, where no visitor can change it to another's.
         """
         browser = browser if _ID.fullmatch(browser or "") else Dialogue().id
-        owner = request.username or browser
-        titles = Store(owner).titles()
-        latest = (Store(owner).open(titles[0][1]) if titles else None) or Dialogue()
+        owner = request.username or (self._own(browser) if OURS in request.headers else browser)
+        latest = Store(owner).latest() or Dialogue()
         return {
             "browser": browser,
             "owner": owner,
@@ -47,6 +49,12 @@ class PageEvents:
             "message": gr.update(interactive=True),
             "system": latest.system,
         }
+
+    def _own(self, browser: str) -> str:
+        """The machine's own person, with the conversations that this browser's id had before."""
+        with suppress(OSError):
+            Store(HERE).take_over(Store(browser))
+        return HERE
 
     def _choices(self) -> Values:
         """The models and the devices that there are, and what a driver lacks."""

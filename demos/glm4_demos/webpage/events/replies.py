@@ -1,25 +1,45 @@
 """A message and its reply: sent, written, stopped, and asked again."""
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from glm4_intel import Glm4Error, Runtime, agent
 from glm4_intel.agent.documents import Document
+from glm4_intel.agent.reading import read_apart
 
 from ...dialogue import Dialogue
-from ...tools import TOOLS
+from ...saved import whole_text
 from ..admission import Admission, Place, Refused
 from ..models import Models
+from ..setting import Setting
 from ..view import Shown, call_step, coming, live, shown
 from ..words import Language, word
-from .values import DIALOGUE, SAMPLING, VIEW, Values, busy_input, dialogue_values, ready_input, save, view_values
+from .values import (
+    DIALOGUE,
+    SAMPLING,
+    VIEW,
+    Values,
+    busy_input,
+    dialogue_values,
+    newest,
+    ready_input,
+    require_newest,
+    save,
+    view_values,
+)
 
 _MOMENT = 0.1
 """Seconds between two pictures of a reply: each takes processor time from the engine."""
+_SAVED_EVERY = 10.0
+"""Seconds of a reply that a crash may take with it."""
+_READ_AT_ONCE = 4
+"""Documents that are read at the same time, each in a process of its own."""
 _WHOLE = ("top_k", "max_new_tokens", "seed")
 """Sampling options that are whole numbers; a slider may give 50.0."""
 
@@ -30,8 +50,10 @@ class ReplyEvents:
     SUBMITTED = FINISHED = UNDONE = (*VIEW, "message")
     AGAIN = DIALOGUE
 
-    def __init__(self, models: Models, admission: Admission) -> None:
+    def __init__(self, models: Models, admission: Admission, setting: Setting) -> None:
         self._models, self._admission = models, admission
+        self._tools, self._uploads = setting.tools, setting.uploads
+        self._reading = threading.BoundedSemaphore(_READ_AT_ONCE)
 
     def submit(
         self,
@@ -46,10 +68,14 @@ class ReplyEvents:
         text, files = message.get("text", "").strip(), message.get("files") or []
         if not text and not files:
             raise gr.Error(word("empty", language), print_exception=False)
-        document = _opened(files[0]) if files else None
+        document = self._read(files[0], language) if files else None
+        dialogue = newest(dialogue, owner, language)
         runtime = self._admit(dialogue, language, request)
-        dialogue.system = (system or "").strip()
+        dialogue.system = whole_text((system or "").strip())
         dialogue.ask(text, document, runtime)
+        save(dialogue, owner, language)
+        if files:
+            self._uploads.remove(Path(files[0]))
         return view_values(dialogue, owner, self._models, language) | busy_input()
 
     def answer(
@@ -66,7 +92,7 @@ class ReplyEvents:
         try:
             with self._admission.writing(str(request.session_hash), dialogue.id) as place:
                 try:
-                    yield from self._pictures(dialogue, tools, language, place, options)
+                    yield from self._pictures(dialogue, owner, tools, language, place, options)
                 finally:
                     save(dialogue, owner, language)
         except Refused as refused:
@@ -82,8 +108,9 @@ class ReplyEvents:
         """End the reply that is being written for this page."""
         self._admission.stop(str(request.session_hash))
 
-    def retry(self, dialogue: Dialogue, language: Language, request: gr.Request) -> Values:
+    def retry(self, dialogue: Dialogue, owner: str, language: Language, request: gr.Request) -> Values:
         """Forget the last reply, so that its question is answered anew."""
+        require_newest(dialogue, owner, language)
         self._admit(dialogue, language, request)
         last = dialogue.last_question()
         if last is not None:
@@ -92,14 +119,18 @@ class ReplyEvents:
 
     def undo(self, dialogue: Dialogue, owner: str, language: Language) -> Values:
         """Take the last exchange back; its question returns to the input."""
+        require_newest(dialogue, owner, language)
         last = dialogue.last_question()
         turn = dialogue.cut(last) if last is not None else None
         save(dialogue, owner, language)
         question = {"text": turn.content if turn else "", "files": []}
         return view_values(dialogue, owner, self._models, language) | {"message": question}
 
-    def edit(self, dialogue: Dialogue, language: Language, picked: gr.EditData, request: gr.Request) -> Values:
+    def edit(
+        self, dialogue: Dialogue, owner: str, language: Language, picked: gr.EditData, request: gr.Request
+    ) -> Values:
         """Change a question and forget what followed it, so that it is answered anew."""
+        require_newest(dialogue, owner, language)
         self._admit(dialogue, language, request)
         loaded = self._models.loaded
         _, owners = shown(dialogue, loaded.backend, loaded.runtime.context_length, language)
@@ -108,7 +139,7 @@ class ReplyEvents:
         if turn:
             chip = place + 1 < len(owners) and owners[place + 1] == owners[place]
             if not chip:  # a document's own line stays as it is
-                turn.content = str(picked.value).replace("&lt;", "<").replace("!\\[", "![")
+                turn.content = whole_text(str(picked.value)).replace("&lt;", "<").replace("!\\[", "![")
             dialogue.turns.append(turn)
         return dialogue_values(dialogue, self._models, language)
 
@@ -120,24 +151,45 @@ class ReplyEvents:
         """Take a place for the reply; what will write it. Raises gr.Error where there is none, or no model now."""
         try:
             runtime = self._models.runtime
-            self._admission.admit(str(request.session_hash), dialogue.id)
+            self._admission.admit(str(request.session_hash), dialogue.id, alone=True)
         except Refused as refused:
             raise gr.Error(word(refused.reason, language), print_exception=False) from refused
         except Glm4Error as error:
             raise gr.Error(_told(error), print_exception=False) from error
         return runtime
 
+    def _read(self, file: str, language: Language) -> Document:
+        """The document that came with a message. Raises gr.Error for one that can't be read, or not now."""
+        if not self._reading.acquire(timeout=1.0):
+            raise gr.Error(word("reading", language), print_exception=False)
+        try:
+            return read_apart(self._uploads.checked(file))
+        except Glm4Error as error:
+            raise gr.Error(_told(error), print_exception=False) from error
+        finally:
+            self._reading.release()
+
     def _pictures(
-        self, dialogue: Dialogue, tools: list[str], language: Language, place: Place, options: dict[str, Any]
+        self,
+        dialogue: Dialogue,
+        owner: str,
+        tools: list[str],
+        language: Language,
+        place: Place,
+        options: dict[str, Any],
     ) -> Iterator[Values]:
-        """The chat again and again while a reply is written."""
+        """The chat again and again while a reply is written, and now and then saved."""
         runtime, backend = self._models.runtime, self._models.loaded.backend
         before, _ = shown(dialogue, backend, runtime.context_length, language)
         yield {"chat": [*before, coming(len(self._admission) - 1, language)]}
-        chosen = [TOOLS[name] for name in tools]
+        chosen = [self._tools[name] for name in tools if name in self._tools]
         with closing(dialogue.reply(runtime, chosen, place.cancel, **options)) as events:
+            saved = time.monotonic()
             for steps in _steps(events, language):
                 yield {"chat": [*before, *steps]}
+                if time.monotonic() - saved > _SAVED_EVERY:
+                    save(dialogue, owner, language)
+                    saved = time.monotonic()
 
     def _why(self, error: Glm4Error) -> Glm4Error:
         """Why a reply failed: another model is taking the place of the one that wrote it, or else the error itself."""
@@ -163,14 +215,6 @@ def _steps(events: Iterator[agent.Event], language: Language) -> Iterator[list[S
             text = reasoning = ""
         told = time.monotonic()
         yield [*done, *live(text, reasoning, language)]
-
-
-def _opened(file: str) -> Document:
-    """The document that came with a message. Raises gr.Error for one that can't be read."""
-    try:
-        return Document.open(file)
-    except Glm4Error as error:
-        raise gr.Error(_told(error), print_exception=False) from error
 
 
 def _sampling_options(values: tuple[Any, ...]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 import gradio as gr
 
 from ...dialogue import Dialogue
-from ...store import Store
+from ...store import Saved, Store
 from ..figures import context_meter, speed_plot
 from ..models import Models
 from ..view import shown
@@ -75,8 +75,28 @@ def ready_input() -> Values:
 
 
 def save(dialogue: Dialogue, owner: str, language: str) -> None:
-    """Keep a dialogue on disk. A full disk is told; the page goes on."""
+    """Keep a dialogue on disk. A full disk is told, and what another tab has done to it; the page goes on."""
     try:
-        Store(owner).save(dialogue)
+        saved = Store(owner).save(dialogue)
     except OSError as error:
         gr.Warning(f"{word('not_saved', language)}: {error.strerror}", duration=None)
+        return
+    if saved is not Saved.THERE:
+        gr.Warning(word("deleted" if saved is Saved.DELETED else "beside", language), duration=None)
+
+
+def newest(dialogue: Dialogue, owner: str, language: str) -> Dialogue:
+    """The dialogue as another tab has left it, to add to; a new one where it was deleted."""
+    found = Store(owner).newest(dialogue)
+    if found is None:
+        gr.Warning(word("deleted", language), duration=None)
+        return Dialogue(system=dialogue.system)
+    if found is not dialogue:
+        gr.Info(word("went_on", language))
+    return found
+
+
+def require_newest(dialogue: Dialogue, owner: str, language: str) -> None:
+    """Raises gr.Error where another tab has gone on with the dialogue: nobody takes back what they have not seen."""
+    if Store(owner).newest(dialogue) is not dialogue:
+        raise gr.Error(word("look_again", language), print_exception=False)
