@@ -107,13 +107,9 @@ def _arguments(args: argparse.Namespace) -> WebArguments:
 
 def _serve(models: "Models", options: WebArguments) -> None:
     """Serve the page until Ctrl-C."""
-    from .webpage.layout import page
-
-    blocks = page(models, options.language, at_once=options.queue)
-    blocks.queue(max_size=8 * options.queue, api_open=False)  # replies beyond the limit are refused by the handlers
     try:
         with _no_proxies():
-            blocks.launch(**_listening(options), **_appearance())
+            _launch(models, options)
     except OSError as error:
         raise Glm4Error(
             f"{options.host}:{options.port} can't be listened on: {error}", "Choose another with --port."
@@ -122,9 +118,20 @@ def _serve(models: "Models", options: WebArguments) -> None:
     threading.Event().wait()
 
 
+def _launch(models: "Models", options: WebArguments) -> None:
+    from .webpage.layout import page
+
+    blocks = page(models, options.language, at_once=options.queue)
+    blocks.queue(max_size=8 * options.queue, api_open=False)  # replies beyond the limit are refused by the handlers
+    blocks.launch(**_listening(options), **_appearance())
+
+
 @contextmanager
 def _no_proxies() -> Iterator[None]:
-    """Gradio asks its own page whether it is up, which no proxy of the environment's can tell."""
+    """Gradio asks its own page whether it is up, which no proxy of the environment's can tell.
+
+    It makes its first client when it is imported, which fails where the proxy speaks SOCKS.
+    """
     proxies = {name: os.environ.pop(name) for name in list(os.environ) if name.lower().endswith("_proxy")}
     try:
         yield
