@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...errors import Glm4Error
-from .automata import Automaton, both, common, complement, lengths, useful
+from .automata import Automaton, both, common, complement, extent, lengths, useful
 from .ebnf import EMPTY, NEVER, Piece, Ranges, Rules, character_class, either, literal, repeated, sequence
 from .formats import format_pattern
 from .patterns import pattern_automaton
@@ -41,19 +41,30 @@ def string(schema: Mapping[str, Any], rules: Rules, where: str) -> Piece:
     automata = string_automata(schema, where)
     if not automata:
         return rules.add(_counted(least, most, rules), "string")
-    if least or (most is not None and most < 10**4):
-        automata.append(lengths(least, most, where))
     whole = automata[0]
     for each in automata[1:]:
         whole = both(whole, each, where)
-    return automaton_string(whole, rules)
+    return automaton_string(_of_length(whole, least, most, where), rules)
+
+
+def _of_length(whole: Automaton, least: int, most: int | None, where: str) -> Automaton:
+    """The strings of an automaton that are so long; of a wide range, the shorter ones, which need fewer states."""
+    shortest, longest = extent(whole)
+    if least <= shortest and (most is None or most >= 10**4 or (longest is not None and longest <= most)):
+        return whole
+    try:
+        return both(whole, lengths(least, most, where), where)
+    except Glm4Error:
+        if most is None or most // 2 < max(least, shortest, _LONG // 4):
+            raise
+    return _of_length(whole, least, most // 2, where)
 
 
 def string_automata(schema: Mapping[str, Any], where: str) -> list[Automaton]:
     """One automaton for each pattern and format."""
     patterns = [(pattern, f"{where}.pattern") for pattern in schema.get("pattern", ())]
     for name in schema.get("format", ()):
-        pattern = format_pattern(name, where)
+        pattern = format_pattern(name, where, schema.get("maxLength"))
         patterns += [(f"^({pattern})$", f"{where}.format")] if pattern else []
     return [pattern_automaton(pattern, place) for pattern, place in patterns]
 
