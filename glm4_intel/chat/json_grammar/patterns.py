@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from re import _constants as op  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
-from typing import Any
+from typing import Any, NoReturn
 
 from ...errors import Glm4Error
 from .automata import ANY, LAST, MOST_STATES, Automaton, both, common, complement, limit_states, negated, union
@@ -134,6 +134,8 @@ def _class_part(kind: Any, value: Any, nfa: _Nfa, negated: bool) -> Ranges:
 def pattern_automaton(pattern: str, where: str) -> Automaton:
     """The strings that a pattern matches somewhere. Raises Glm4Error for what can't be translated."""
     nodes, ahead = _split_ahead(_parsed(pattern, where))
+    if len(re.findall(r"\(\?[=!]", pattern)) > len(ahead):
+        _refuse_pattern(pattern, where)
     whole = _deterministic(_searching(_branches(nodes), where), where)
     for wanted, inner in ahead:
         other = _deterministic(_searching([[_BEGINNING, *each] for each in _branches(inner)], where), where)
@@ -143,13 +145,16 @@ def pattern_automaton(pattern: str, where: str) -> Automaton:
 
 def _parsed(pattern: str, where: str) -> list[Any]:
     if re.search(r"\\[pPkAzZ]|\(\?[^:=!]", pattern) or "\0" in pattern:
-        raise Glm4Error(
-            f"{where} {pattern[:60]!r} can't be guided", "Leave out look-behinds, names and Unicode classes."
-        )
+        _refuse_pattern(pattern, where)
     try:
         return list(parser.parse(_as_python(pattern)))
     except (re.error, RecursionError, OverflowError) as error:
         raise Glm4Error(f"{where} {pattern[:60]!r} is no regular expression: {error}") from error
+
+
+def _refuse_pattern(pattern: str, where: str) -> NoReturn:
+    hint = "Leave out look-behinds, names and Unicode classes, and look-aheads but after its ^."
+    raise Glm4Error(f"{where} {pattern[:60]!r} can't be guided", hint)
 
 
 def _split_ahead(nodes: list[Any]) -> tuple[list[Any], list[tuple[bool, list[Any]]]]:

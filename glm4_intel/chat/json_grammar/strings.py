@@ -25,9 +25,11 @@ _ESCAPE = r'"\\" (["\\/bfnrt] | "u00" [01] [0-9a-f])'
 _AFTER_LESS = r'"<"+ ([\x20-!#-;=-\[\]-{}~' + _BEYOND_ASCII + r"] | " + _ESCAPE + r' | "\\u007c")'
 _MARKED = rf"({_ESCAPE} | {_AFTER_LESS})"
 _ANY_STRING = Piece(rf'"\"" {_PLAIN.text}* ({_MARKED} {_PLAIN.text}*)* "<"* "\""')
-_EXACT, _CHUNK, _MOST_CHUNKS = 128, 96, 127
+_EXACT, _CHUNK, _MOST_CHUNKS = 128, 64, 127
 """Characters that are counted one by one; in longer strings, how many are counted at a time, and how often at most:
 beyond, strings end early."""
+_FEW_CHUNKS = 8
+"""From so many on, what is left over is not counted: it would cost a rule for each character."""
 _SHORTENED = 16
 """Characters that a pattern's strings may have at least where there are too many states for as many as are allowed."""
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"}
@@ -111,11 +113,12 @@ def _counted(least: int, most: int | None, rules: Rules) -> Piece:
 
 def _up_to(count: int, rules: Rules) -> Piece:
     """So many characters at most, and the quote."""
-    chunks = -(-(count - _EXACT) // _CHUNK) if count > _EXACT else 0
-    rest = _QUOTE
-    for _ in range(count - chunks * _CHUNK):
-        rest = rules.add(either([sequence(_CHARACTER, rest), _QUOTE]), "state")
-    return sequence(repeated(_exactly(_CHUNK, EMPTY, rules), 0, min(chunks, _MOST_CHUNKS)), rest)
+    chunks, rest = divmod(max(count - _CHUNK + 1, 0), _CHUNK) if count > _EXACT else (0, 0)
+    singly = count if count <= _EXACT else _CHUNK - 1 + (rest if chunks < _FEW_CHUNKS else 0)
+    end = _QUOTE
+    for _ in range(singly):
+        end = rules.add(either([sequence(_CHARACTER, end), _QUOTE]), "state")
+    return sequence(repeated(_exactly(_CHUNK, EMPTY, rules), 0, min(chunks, _MOST_CHUNKS)), end)
 
 
 def _exactly(count: int, rest: Piece, rules: Rules) -> Piece:
