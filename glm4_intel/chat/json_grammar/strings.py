@@ -108,7 +108,7 @@ def _counted(least: int, most: int | None, rules: Rules) -> Piece:
         rest = rules.add(Piece(_ANY_STRING.text.removeprefix('"\\"" ')), "rest")
     else:
         rest = _up_to(most - least, rules)
-    return sequence(_QUOTE, repeated(_exactly(_CHUNK, EMPTY, rules), chunks, chunks), _exactly(first, rest, rules))
+    return sequence(_QUOTE, _chunks(chunks, chunks, rules), _exactly(first, rest, rules))
 
 
 def _up_to(count: int, rules: Rules) -> Piece:
@@ -118,7 +118,11 @@ def _up_to(count: int, rules: Rules) -> Piece:
     end = _QUOTE
     for _ in range(singly):
         end = rules.add(either([sequence(_CHARACTER, end), _QUOTE]), "state")
-    return sequence(repeated(_exactly(_CHUNK, EMPTY, rules), 0, min(chunks, _MOST_CHUNKS)), end)
+    return sequence(_chunks(0, min(chunks, _MOST_CHUNKS), rules), end)
+
+
+def _chunks(least: int, most: int, rules: Rules) -> Piece:
+    return repeated(_exactly(_CHUNK, EMPTY, rules), least, most) if most else EMPTY
 
 
 def _exactly(count: int, rest: Piece, rules: Rules) -> Piece:
