@@ -57,9 +57,9 @@ def test_many_limited_strings_share_their_rules() -> None:
 
 
 def test_a_limited_string_may_hold_every_character() -> None:
-    automaton_form = _CHARACTER.text
+    written_form = _CHARACTER.text
     for written in (r'"\\n"', r'"\\\""', r'"\\u007c"'):
-        assert written in automaton_form
+        assert written in written_form
 
 
 @pytest.mark.parametrize(
