@@ -65,7 +65,7 @@ def measure(runtime: Runtime, schema: dict[str, Any], rounds: int, tokens: int) 
         written = reply(runtime, seed, tokens, response_format=shape)
         guided.append(written.timing.time_per_token)
         count = max(written.usage.completion_tokens, 8)
-        free.append(reply(runtime, seed, count, ignore_stop=True).timing.time_per_token)
+        free.append(reply(runtime, seed, count, ignore_eos=True).timing.time_per_token)
     return first, statistics.median(guided), statistics.median(free)
 
 

@@ -101,10 +101,16 @@ def reply(runtime: Runtime, schema: Any, seed: int, tokens: int) -> str | None:
 
 
 def valid(judge: type[Validator], schema: Any, text: str) -> bool:
-    """Whether the judge accepts the text as an instance of the schema."""
+    """Whether the judge accepts the text as an instance of the schema, or has no opinion of the schema."""
     try:
-        return bool(judge(schema, format_checker=FormatChecker()).is_valid(json.loads(text)))
-    except (ValueError, Unresolvable):
+        value = json.loads(text)
+    except ValueError:
+        return False
+    try:
+        return bool(judge(schema, format_checker=FormatChecker()).is_valid(value))
+    except re.error:  # a pattern of ECMA's that is none of Python's
+        return True
+    except Unresolvable:
         return False
 
 

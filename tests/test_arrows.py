@@ -30,7 +30,7 @@ FLOORS = (  # of glm4_intel, from the bottom up: a module may import what is on 
     ("backends.turns", "backends.sampling", "backends.openvino_ir"),
     ("backends.genai", "backends.optimum", "backends.itrex"),
     ("backends",),
-    ("tools",),
+    ("tools", "prompt"),
     ("runtime",),
     ("loading",),
     ("agent",),

@@ -152,14 +152,8 @@ def _serve(models: "Models", options: WebArguments) -> None:
 @contextmanager
 def served(models: "Models", options: WebArguments, uploads: "Uploads") -> Iterator[None]:
     """The page, served meanwhile; then the uploads are removed. Raises Glm4Error where the port can't be had."""
-    from .webpage.layout import page
-    from .webpage.setting import Setting
-
-    os.environ["GRADIO_TEMP_DIR"] = str(uploads.folder)  # read when the page is built
-    tools = {name: tool for name, tool in TOOLS.items() if name != "python" or options.allow_python}
-    setting = Setting(uploads=uploads, tools=tools, language=options.language, at_once=options.queue)
-    blocks = page(models, setting)
-    blocks.queue(max_size=8 * options.queue, api_open=False)  # replies beyond the limit are refused by the handlers
+    with _no_proxies():
+        blocks = _page(models, options, uploads)
     try:
         with _no_proxies():
             blocks.launch(**_listening(options), **_appearance(), app_kwargs=_app(options, uploads))
@@ -180,9 +174,24 @@ def _wait() -> None:
     threading.Event().wait()
 
 
+def _page(models: "Models", options: WebArguments, uploads: "Uploads") -> Any:
+    from .webpage.layout import page
+    from .webpage.setting import Setting
+
+    os.environ["GRADIO_TEMP_DIR"] = str(uploads.folder)  # read when the page is built
+    tools = {name: tool for name, tool in TOOLS.items() if name != "python" or options.allow_python}
+    setting = Setting(uploads=uploads, tools=tools, language=options.language, at_once=options.queue)
+    blocks = page(models, setting)
+    blocks.queue(max_size=8 * options.queue, api_open=False)  # replies beyond the limit are refused by the handlers
+    return blocks
+
+
 @contextmanager
 def _no_proxies() -> Iterator[None]:
-    """Gradio asks its own page whether it is up, which no proxy of the environment's can tell."""
+    """Gradio asks its own page whether it is up, which no proxy of the environment's can tell.
+
+    It makes its first client when it is imported, which fails where the proxy speaks SOCKS.
+    """
     proxies = {name: os.environ.pop(name) for name in list(os.environ) if name.lower().endswith("_proxy")}
     try:
         yield

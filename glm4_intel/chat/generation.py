@@ -21,6 +21,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "frequency_penalty": (-2, 2),
     "seed": (0, 2**63),
 }
+_EARLIER = {"ignore_stop": "ignore_eos"}
+"""Names that programs written before the engine's own names were taken may use."""
 _WHOLE = ("max_new_tokens", "top_k", "seed")
 
 
@@ -82,6 +84,7 @@ class GenerationParams:
     def override(self, **changes: Any) -> "GenerationParams":
         """These parameters with some changed; None leaves one as it is. Raises Glm4Error for an unknown name."""
         names = [field.name for field in fields(self)]
+        changes = {_EARLIER.get(name, name): value for name, value in changes.items()}
         for name in changes:
             if name not in names:
                 near = difflib.get_close_matches(name, names, 1)

@@ -18,9 +18,14 @@ _PROBES: dict[str, Sequence[Any]] = {
     "system": [{"role": "system", "content": _MARK}, _USER],
     "tools": [{"role": "system", "content": "", "tools": [_PROBE]}, _USER],
     "observation": [_USER, _CALL, {"role": "observation", "content": _MARK}],
+    "call": [_USER, {**_CALL, "metadata": _MARK}, {"role": "observation", "content": "x"}],
+    "history": [_USER, {"role": "assistant", "metadata": "", "content": _MARK}, _USER],
 }
 """By what a template may leave out: messages that hold a mark there."""
-DROPPED = {"system": "system messages", "tools": "tools", "observation": "results of tools"}
+DROPPED = {
+    "system": "system messages", "tools": "tools", "observation": "results of tools", "call": "names of called tools",
+    "history": "earlier replies",
+}  # fmt: skip
 """What each of them is called."""
 
 
@@ -55,7 +60,7 @@ class ChatTemplate:
 
     @cached_property
     def dropped(self) -> tuple[str, ...]:
-        """What it leaves out of a prompt or refuses, of "system", "tools" and "observation".
+        """What it leaves out of a prompt or refuses, of `DROPPED`.
 
         Training tools write templates of their own that know a system message, a user and an assistant at most.
         """

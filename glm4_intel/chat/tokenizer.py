@@ -99,7 +99,8 @@ class ChatTokenizer:
     @property
     def dropped(self) -> list[str]:
         """What the chat template leaves out of a prompt, in words; such messages are refused."""
-        return [DROPPED[name] for name in self._template.dropped] if self._template else []
+        names = self._template.dropped if self._template else ()
+        return [DROPPED[name] for name in names if name != "call" or "tools" not in names]
 
     @property
     def chats(self) -> bool:
@@ -197,6 +198,8 @@ def _require_shown(template: ChatTemplate, turns: Sequence[Turn], tools: Sequenc
     """Raises Glm4Error for what the template would leave out of the prompt without a word."""
     given = {"tools"} if tools or any(turn.get("tools") for turn in turns) else set()
     given |= {turn["role"] for turn in turns if turn.get("content")}
+    given |= {"call" for turn in turns if turn["role"] == "assistant" and turn.get("metadata")}
+    given |= {"history" for turn in turns[:-1] if turn["role"] == "assistant" and turn.get("content")}
     for name in template.dropped:
         if name in given:
             raise Glm4Error(

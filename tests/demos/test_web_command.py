@@ -1,8 +1,12 @@
 """`glm4-intel web` before any browser comes: what it refuses, and what a page shows of a conversation."""
 
 import json
+import os
 import shutil
 import socket
+import subprocess
+import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -255,3 +259,26 @@ def test_a_dialogue_saved_before_calls_had_ids_is_read_and_sent() -> None:
     tokenizer = ChatTokenizer.from_directory(CHECKPOINT)
     said = tokenizer.decode(Conversation.parse(old.messages()).render(tokenizer), skip_special=False)
     assert 'get_time\n{"city": "Oslo"}<|observation|>\n{"time": "12:00"}<|assistant|>' in said
+
+
+@pytest.mark.enable_socket
+@pytest.mark.parametrize("proxies", [{"http_proxy": "http://127.0.0.1:9"}, {"all_proxy": "socks5://127.0.0.1:9"}])
+def test_a_proxy_of_the_environment_does_not_stop_the_page(nano: Path, tmp_path: Path, proxies: dict[str, str]) -> None:
+    """Neither a dead one nor one that speaks SOCKS, for which httpx would want a package of its own."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    page = subprocess.Popen([sys.executable, "-m", "glm4_intel.cli", "web", str(nano), "--port", str(port)],
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                            env={**environment, "GLM4_DATA": str(tmp_path), **proxies})  # fmt: skip
+    try:
+        assert page.stdout is not None
+        said = [next(page.stdout, ""), next(page.stdout, "")]
+        assert f"http://127.0.0.1:{port}" in said[1], said + list(page.stdout)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"http://127.0.0.1:{port}/", timeout=20) as answer:
+            assert answer.status == 200
+    finally:
+        page.terminate()
+        page.wait(20)

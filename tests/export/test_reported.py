@@ -20,6 +20,7 @@ from glm4_export.progress import Progress
 from glm4_intel import Glm4Error, model_directory
 from glm4_intel import load as load_runtime
 from glm4_intel.backends import EngineOptions
+from glm4_intel.chat.tokenizer import ChatTokenizer
 from glm4_quantize.recipes import RECIPES
 
 
@@ -188,6 +189,44 @@ def test_weights_that_are_quantized_already(
         resolve(str(checkpoint))
 
 
+@pytest.mark.parametrize(
+    ("file", "stated", "method"),
+    [
+        ("quantize_config.json", {}, "gptq"),
+        ("quant_config.json", {}, "awq"),
+        ("hf_quant_config.json", {}, "modelopt"),
+        ("README.md", {"quantization_config": "awq"}, "awq"),
+        ("README.md", {"compression_config": {"quant_method": "compressed-tensors"}}, "compressed-tensors"),
+    ],
+)
+def test_the_method_is_read_wherever_a_tool_leaves_it(checkpoint: Path, file: str, stated: dict, method: str) -> None:
+    change_tensors(checkpoint, as_gptq)
+    change_config(checkpoint, **stated)
+    (checkpoint / file).write_text('{"bits": 4}')
+    with pytest.raises(Glm4Error, match=rf"is quantized already \({method}\)"):
+        resolve(str(checkpoint))
+
+
+def test_buffers_of_whole_numbers_are_no_quantized_weights(checkpoint: Path, tmp_path: Path) -> None:
+    change_tensors(checkpoint, lambda tensors: tensors.update({"model.position_ids": torch.arange(8)}))
+    with pytest.raises(Glm4Error, match=r"has model\.position_ids, which its config does not describe"):
+        make(str(checkpoint), tmp_path / "out", OpenVINOMaker())
+
+
+@pytest.mark.parametrize(
+    ("name", "new"),
+    [
+        ("model.norm.weight", "base_model.model.model.norm.weight"),
+        ("model.layers.0.self_attn.q_proj.weight", "model.layers.0.self_attn.q_proj.base_layer.weight"),
+        ("model.norm.weight", "model.layers.0.self_attn.q_proj.lora_A.default.weight"),
+    ],
+)
+def test_an_adapter_that_is_not_merged_is_named(checkpoint: Path, name: str, new: str) -> None:
+    change_tensors(checkpoint, lambda tensors: tensors.update({new: tensors.pop(name)}))
+    with pytest.raises(Glm4Error, match="holds an adapter that is not merged"):
+        resolve(str(checkpoint))
+
+
 def test_a_merge_whose_config_still_names_its_bases_quantization(checkpoint: Path, tmp_path: Path) -> None:
     change_config(checkpoint, quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True})
     out, _ = exported(checkpoint, tmp_path / "out")
@@ -276,3 +315,34 @@ def test_what_a_template_leaves_out_is_said(checkpoint: Path, tmp_path: Path) ->
     )
     _, told = exported(checkpoint, tmp_path / "out")
     assert told.notes == ["the chat template leaves out tools; --chat-template FILE gives another"]
+
+
+@pytest.mark.parametrize(
+    ("template", "said", "messages"),
+    [
+        (
+            "{% for turn in messages %}{{ turn['tools'] }}<|{{ turn['role'] }}|>\n{{ turn['content'] }}{% endfor %}",
+            "names of called tools",
+            [
+                *ask("Weather?"),
+                {"role": "assistant", "tool_calls": [{"id": "c", "type": "function", "function": {
+                    "name": "get_weather", "arguments": "{}"}}]},
+                {"role": "tool", "tool_call_id": "c", "content": "21"},
+            ],
+        ),
+        (
+            "{% for turn in messages %}{% if turn['role'] != 'assistant' or turn['metadata'] %}{{ turn['tools'] }}"
+            "<|{{ turn['role'] }}|>{{ turn['metadata'] }}\n{{ turn['content'] }}{% endif %}{% endfor %}",
+            "earlier replies",
+            [*ask("5 + 6"), {"role": "assistant", "content": "11"}, *ask("And 7?")],
+        ),
+    ],
+)  # fmt: skip
+def test_a_history_that_a_template_would_garble_is_refused(
+    checkpoint: Path, template: str, said: str, messages: list
+) -> None:
+    (checkpoint / "chat_template.jinja").write_text("[gMASK]<sop>" + template + "<|assistant|>")
+    tokenizer = ChatTokenizer.from_directory(checkpoint)
+    assert tokenizer.dropped == [said] and tokenizer.encode(ask("5 + 6"))
+    with pytest.raises(Glm4Error, match=f"leaves out {said}"):
+        tokenizer.encode(messages)

@@ -134,3 +134,10 @@ def test_earlier_names_are_kept() -> None:
 def test_extending_says_what_is_wrong() -> None:
     with pytest.raises(Glm4Error, match=r"messages\[0\].role is 'human'"):
         Conversation.parse(ask("x")).extended([{"role": "human", "content": "x"}])
+
+
+def test_the_tokenizer_keeps_its_earlier_name() -> None:
+    from glm4_intel.chat.tokenizer import ChatTokenizer
+    from glm4_intel.prompt import Prompt
+
+    assert Prompt is ChatTokenizer

@@ -13,7 +13,10 @@ _READ = (".safetensors", ".bin", ".json", ".jinja", ".model")
 _POINTER = b"version https://git-lfs"
 """How a file begins that git-lfs has left in place of a large one (its docs/spec.md)."""
 _POINTER_SIZE = 1024
-_PLAIN = ("float64", "float32", "float16", "bfloat16", "bool")
+_PLAIN = ("float64", "float32", "float16", "bfloat16", "bool", "int64", "I64")
+"""Types of tensors that are weights, or that are buffers of whole numbers beside them."""
+_METHODS = {"quantize_config.json": "gptq", "quant_config.json": "awq", "hf_quant_config.json": "modelopt"}
+"""What the tools of quantization leave beside a config that does not name them: AutoGPTQ, AutoAWQ, ModelOpt."""
 
 _OTHERS = {  # by a file that such a folder has, where it has no weights
     "adapter_config.json": (
@@ -29,6 +32,10 @@ _OTHERS = {  # by a file that such a folder has, where it has no weights
         "Export the checkpoint that it was made of, in safetensors.",
     ),
 }
+
+
+_UNMERGED = (".lora_", ".base_layer.", "base_model.model.")
+"""What names of tensors have in them while an adapter stands beside its base (peft)."""
 
 
 def require_checkpoint(path: Path) -> None:
@@ -60,15 +67,31 @@ def _base_of(path: Path) -> str:
 
 
 def require_plain_weights(path: Path, config: Mapping[str, Any], stored: Mapping[str, Stored]) -> None:
-    """Raises Glm4Error for weights that are quantized already, whatever the config says of them.
+    """Raises Glm4Error for weights with an adapter beside them, or quantized already, whatever the config says.
 
     A config that a merge left saying so, beside plain weights, is no hindrance.
     """
+    adapted = next((name for name in stored if any(mark in name for mark in _UNMERGED)), None)
+    if adapted is not None:
+        raise Glm4Error(
+            f"{path} holds an adapter that is not merged: {adapted}",
+            "Merge it into its base first (peft: merge_and_unload), and export that.",
+        )
     packed = next((name for name, each in stored.items() if each.type not in _PLAIN), None)
     if packed is None:
         return
-    method = (config.get("quantization_config") or {}).get("quant_method")
+    method = _method(path, config)
     raise Glm4Error(
         f"{path} is quantized already{f' ({method})' if method else ''}: {packed} is of the type {stored[packed].type}",
         "Give the checkpoint in bf16 or fp16 that it was made of: the export compresses that itself.",
     )
+
+
+def _method(path: Path, config: Mapping[str, Any]) -> str | None:
+    """What quantized the weights, as the config or a file beside it says."""
+    for keyword in ("quantization_config", "compression_config"):
+        stated = config.get(keyword)
+        method = stated.get("quant_method") if isinstance(stated, Mapping) else stated
+        if isinstance(method, str):
+            return method
+    return next((method for file, method in _METHODS.items() if (path / file).is_file()), None)

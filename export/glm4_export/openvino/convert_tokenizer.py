@@ -43,10 +43,14 @@ def converting_tokenizer(directory: Path) -> Iterator[None]:
 def convert_tokenizer(directory: Path) -> None:
     """Write openvino_tokenizer and openvino_detokenizer, for engines and tools that read text."""
     from optimum.exporters.openvino.convert import export_tokenizer
+    from tokenizers import Tokenizer
     from transformers import AutoTokenizer
+
+    from .whole_words import take_whole_words, whole_words
 
     tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
     export_tokenizer(tokenizer, directory, task="text-generation-with-past")
+    take_whole_words(directory, whole_words(Tokenizer.from_file(str(directory / "tokenizer.json"))))
 
 
 def main() -> None:

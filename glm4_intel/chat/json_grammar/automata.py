@@ -110,6 +110,20 @@ def useful(source: Automaton) -> Automaton | None:
     return Automaton([[edge for edge in edges if edge[1] in alive] for edges in source.edges], source.final)
 
 
+def extent(source: Automaton) -> tuple[int, int | None]:
+    """The lengths of the shortest and of the longest string; None for a longest where there is none."""
+    automaton = useful(source)
+    if automaton is None:
+        return 0, 0
+    shortest, states, length = None, {0}, 0
+    while states and length <= len(automaton.edges):
+        if any(automaton.final[state] for state in states):
+            shortest, longest = length if shortest is None else shortest, length
+        states = {to for state in states for _, to in automaton.edges[state]}
+        length += 1
+    return shortest or 0, None if states else longest
+
+
 def limit_states(states: int, where: str) -> None:
     """Raises Glm4Error for an automaton that would keep the engine busy for minutes."""
     if states > MOST_STATES:

@@ -4,6 +4,8 @@ JSON schema names further ones; a format that is not here is refused where the s
 annotation where it does not (validation, 7.2.3).
 """
 
+from collections.abc import Callable
+
 from ...errors import Glm4Error
 
 _DATE = (
@@ -35,12 +37,33 @@ FORMATS = {
     "relative-json-pointer": r"[0-9](/[A-Za-z0-9._-]*)*",
 }
 FORMATS |= {"host-name": FORMATS["hostname"], "ip-address": FORMATS["ipv4"], "color": "#[0-9a-f]{6}"}  # draft 3's names
+_SHORT_HOST = r"([a-z0-9]{1,12}(-[a-z0-9]{1,8})?\.){1,2}[a-z]{2,8}"  # up to 52 characters
 _REFUSED = ("regex", "uri-template", "time")
 """Of a time, checkers disagree: RFC 3339's has an offset, draft 3's must not have one."""
 
 
-def format_pattern(name: object, where: str) -> str | None:
-    """The pattern of a format, without anchors; None for an annotation. Raises Glm4Error for one that can't be held."""
+def format_pattern(name: object, where: str, most: int | None = None) -> str | None:
+    """The pattern of a format, without anchors; None for an annotation. Raises Glm4Error for one that can't be held.
+
+    Of a format that may have `most` characters it is one without an endless part, if there is one: counting would need
+    a state for each character of each endless part.
+    """
     if name in _REFUSED:
         raise Glm4Error(f"{where}.format {name!r} can't be guided", "Leave it out, and check the reply for it.")
-    return FORMATS.get(name) if isinstance(name, str) else None
+    if not isinstance(name, str):
+        return None
+    return _SHORT[name](most) if most is not None and most >= 64 and name in _SHORT else FORMATS.get(name)
+
+
+def _short_uri(most: int) -> str:
+    steps, query = min(4, (most - 60) // 31), r"(\?[A-Za-z0-9._~=&-]{0,60})?" if most >= 245 else ""
+    return rf"https?://{_SHORT_HOST}(/[A-Za-z0-9._~-]{{0,30}}){{0,{steps}}}{query}"
+
+
+def _short_email(most: int) -> str:
+    return rf"[A-Za-z0-9_+-]{{1,{min(48, most - 53)}}}@{_SHORT_HOST}"
+
+
+_SHORT: dict[str, Callable[[int], str]] = {
+    "uri": _short_uri, "iri": _short_uri, "email": _short_email, "idn-email": _short_email,
+}  # fmt: skip

@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterable, Sequence
 from re import _constants as op  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
-from typing import Any
+from typing import Any, NoReturn
 
 from ...errors import Glm4Error
-from .automata import ANY, LAST, MOST_STATES, Automaton, common, complement, limit_states, union
+from .automata import ANY, LAST, MOST_STATES, Automaton, both, common, complement, limit_states, negated, union
 from .ebnf import Ranges
 
 _DIGITS: Ranges = ((0x30, 0x39),)
@@ -18,7 +18,7 @@ _WORD: Ranges = ((0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A))
 _SPACE: Ranges = ((0x09, 0x0D), (0x20, 0x20))
 _SPACE_OR_SEPARATOR: Ranges = ((0x09, 0x0D), (0x1C, 0x20))
 _MOST_TIMES = 1000
-
+_BEGINNING = (op.AT, op.AT_BEGINNING)
 
 _CATEGORIES = {
     op.CATEGORY_DIGIT: _DIGITS, op.CATEGORY_NOT_DIGIT: complement(_DIGITS),
@@ -133,21 +133,44 @@ def _class_part(kind: Any, value: Any, nfa: _Nfa, negated: bool) -> Ranges:
 
 def pattern_automaton(pattern: str, where: str) -> Automaton:
     """The strings that a pattern matches somewhere. Raises Glm4Error for what can't be translated."""
-    return _deterministic(_searching(pattern, where), where)
+    nodes, ahead = _split_ahead(_parsed(pattern, where))
+    if len(re.findall(r"\(\?[=!]", pattern)) > len(ahead):
+        _refuse_pattern(pattern, where)
+    whole = _deterministic(_searching(_branches(nodes), where), where)
+    for wanted, inner in ahead:
+        other = _deterministic(_searching([[_BEGINNING, *each] for each in _branches(inner)], where), where)
+        whole = both(whole, other if wanted else negated(other), where)
+    return whole
 
 
-def _searching(pattern: str, where: str) -> tuple[_Nfa, int, set[int]]:
-    if re.search(r"\\[pPkAzZ]|\(\?[^:]", pattern) or "\0" in pattern:
-        raise Glm4Error(
-            f"{where} {pattern[:60]!r} can't be guided", "Leave out look-arounds, names and Unicode classes."
-        )
+def _parsed(pattern: str, where: str) -> list[Any]:
+    if re.search(r"\\[pPkAzZ]|\(\?[^:=!]", pattern) or "\0" in pattern:
+        _refuse_pattern(pattern, where)
     try:
-        tree = parser.parse(_as_python(pattern))
+        return list(parser.parse(_as_python(pattern)))
     except (re.error, RecursionError, OverflowError) as error:
         raise Glm4Error(f"{where} {pattern[:60]!r} is no regular expression: {error}") from error
+
+
+def _refuse_pattern(pattern: str, where: str) -> NoReturn:
+    hint = "Leave out look-behinds, names and Unicode classes, and look-aheads but after its ^."
+    raise Glm4Error(f"{where} {pattern[:60]!r} can't be guided", hint)
+
+
+def _split_ahead(nodes: list[Any]) -> tuple[list[Any], list[tuple[bool, list[Any]]]]:
+    """A pattern without the look-aheads that follow its `^`, and those: whether each must match, and what."""
+    count = 0
+    if nodes[:1] == [_BEGINNING]:
+        while nodes[1 + count :] and nodes[1 + count][0] in (op.ASSERT, op.ASSERT_NOT):
+            count += 1
+    ahead = [(kind is op.ASSERT, list(inner)) for kind, (_, inner) in nodes[1 : 1 + count]]
+    return nodes[:1] + nodes[1 + count :], ahead
+
+
+def _searching(branches: list[list[Any]], where: str) -> tuple[_Nfa, int, set[int]]:
     nfa = _Nfa(where)
     start, ends = nfa.state(), set()
-    for branch in _branches(list(tree)):
+    for branch in branches:
         ends.add(_anchored(nfa, branch, start))
     return nfa, start, ends
 
@@ -171,7 +194,7 @@ def _branches(nodes: list[Any]) -> list[list[Any]]:
 
 def _anchored(nfa: _Nfa, nodes: list[Any], start: int) -> int:
     """Append an alternative that may match anywhere but for its anchors; the state after it."""
-    begins = bool(nodes) and nodes[0] == (op.AT, op.AT_BEGINNING)
+    begins = bool(nodes) and nodes[0] == _BEGINNING
     ends = bool(nodes) and nodes[-1] == (op.AT, op.AT_END)
     inner = nodes[begins : len(nodes) - ends if len(nodes) > begins else None]
     any_text = [(op.MAX_REPEAT, (0, op.MAXREPEAT, [(op.IN, [(op.RANGE, (0, LAST))])]))]

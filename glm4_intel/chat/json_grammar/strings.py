@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...errors import Glm4Error
-from .automata import Automaton, both, common, complement, lengths, useful
+from .automata import ANY, Automaton, both, common, complement, extent, lengths, useful
 from .ebnf import EMPTY, NEVER, Piece, Ranges, Rules, character_class, either, literal, repeated, sequence
 from .formats import format_pattern
 from .patterns import pattern_automaton
@@ -25,14 +25,16 @@ _ESCAPE = r'"\\" (["\\/bfnrt] | "u00" [01] [0-9a-f])'
 _AFTER_LESS = r'"<"+ ([\x20-!#-;=-\[\]-{}~' + _BEYOND_ASCII + r"] | " + _ESCAPE + r' | "\\u007c")'
 _MARKED = rf"({_ESCAPE} | {_AFTER_LESS})"
 _ANY_STRING = Piece(rf'"\"" {_PLAIN.text}* ({_MARKED} {_PLAIN.text}*)* "<"* "\""')
-_LONG, _MOST_CHUNKS = 64, 127
-"""Characters that are counted one by one, and how many times so many: beyond, strings end early."""
-_ENDLESS = Piece('("" | "" none)')
+_EXACT, _CHUNK, _MOST_CHUNKS = 128, 64, 127
+"""Characters that are counted one by one; in longer strings, how many are counted at a time, and how often at most:
+beyond, strings end early."""
+_FEW_CHUNKS = 8
+"""From so many on, what is left over is not counted: it would cost a rule for each character."""
+_SHORTENED = 16
+"""Characters that a pattern's strings may have at least where there are too many states for as many as are allowed."""
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"}
 _ASIDE: Ranges = ((0x00, 0x1F), (0x22, 0x22), (0x5C, 0x5C), (0x7C, 0x7C), (0x7F, 0x7F))
 """What an automaton's string writes as an escape."""
-NONE = 'none ::= "\\x01" none\n'
-"""A rule that never ends: a rule that refers to it is not inlined, and what is shared stays one."""
 
 
 def string(schema: Mapping[str, Any], rules: Rules, where: str) -> Piece:
@@ -41,19 +43,30 @@ def string(schema: Mapping[str, Any], rules: Rules, where: str) -> Piece:
     automata = string_automata(schema, where)
     if not automata:
         return rules.add(_counted(least, most, rules), "string")
-    if least or (most is not None and most < 10**4):
-        automata.append(lengths(least, most, where))
     whole = automata[0]
     for each in automata[1:]:
         whole = both(whole, each, where)
-    return automaton_string(whole, rules)
+    return automaton_string(_of_length(whole, least, most, where), rules)
+
+
+def _of_length(whole: Automaton, least: int, most: int | None, where: str) -> Automaton:
+    """The strings of an automaton that are so long; of a wide range, the shorter ones, which need fewer states."""
+    shortest, longest = extent(whole)
+    if least <= shortest and (most is None or most >= 10**4 or (longest is not None and longest <= most)):
+        return whole
+    try:
+        return both(whole, lengths(least, most, where), where)
+    except Glm4Error:
+        if most is None or most // 2 < max(least, shortest, _SHORTENED):
+            raise
+    return _of_length(whole, least, most // 2, where)
 
 
 def string_automata(schema: Mapping[str, Any], where: str) -> list[Automaton]:
     """One automaton for each pattern and format."""
     patterns = [(pattern, f"{where}.pattern") for pattern in schema.get("pattern", ())]
     for name in schema.get("format", ()):
-        pattern = format_pattern(name, where)
+        pattern = format_pattern(name, where, schema.get("maxLength"))
         patterns += [(f"^({pattern})$", f"{where}.format")] if pattern else []
     return [pattern_automaton(pattern, place) for pattern, place in patterns]
 
@@ -79,34 +92,41 @@ def _content(ranges: Ranges) -> Piece:
     return either([plain, *(literal(_ESCAPES.get(letter, f"\\u{ord(letter):04x}")) for letter in aside)])
 
 
+_CHARACTER = _content(ANY)
+
+
 def _counted(least: int, most: int | None, rules: Rules) -> Piece:
+    """Strings by their length. Each count is a rule that all strings share, so that its mask is computed once."""
     if not least and most is None:
         return _ANY_STRING
     if most is not None and most < least:
         return NEVER
-    if least > _LONG * _MOST_CHUNKS:
+    if least > _CHUNK * _MOST_CHUNKS:
         raise Glm4Error(f"A string of at least {least} characters can't be guided", "Ask for fewer.")
-    start = [_QUOTE, *_exactly(least, rules)]
+    chunks, first = divmod(least, _CHUNK) if least > _EXACT else (0, least)
     if most is None:
-        return sequence(*start, rules.add(Piece(_ANY_STRING.text.removeprefix('"\\"" ')), "rest"))
-    return sequence(*start, *_up_to(most - least, rules), _QUOTE)
+        rest = rules.add(Piece(_ANY_STRING.text.removeprefix('"\\"" ')), "rest")
+    else:
+        rest = _up_to(most - least, rules)
+    return sequence(_QUOTE, _chunks(chunks, chunks, rules), _exactly(first, rest, rules))
 
 
-def _exactly(count: int, rules: Rules) -> list[Piece]:
-    chunks, rest = divmod(count, _LONG)
-    pieces = [repeated(_chunk(rules), chunks, chunks)] if chunks else []
-    return [*pieces, *([repeated(_PLAIN, rest, rest)] if rest else [])]
+def _up_to(count: int, rules: Rules) -> Piece:
+    """So many characters at most, and the quote."""
+    chunks, rest = divmod(max(count - _CHUNK + 1, 0), _CHUNK) if count > _EXACT else (0, 0)
+    singly = count if count <= _EXACT else _CHUNK - 1 + (rest if chunks < _FEW_CHUNKS else 0)
+    end = _QUOTE
+    for _ in range(singly):
+        end = rules.add(either([sequence(_CHARACTER, end), _QUOTE]), "state")
+    return sequence(_chunks(0, min(chunks, _MOST_CHUNKS), rules), end)
 
 
-def _up_to(count: int, rules: Rules) -> list[Piece]:
-    if count <= _LONG:
-        return [repeated(_PLAIN, 0, count)] if count else []
-    chunks, rest = divmod(count - _LONG + 1, _LONG)
-    tail = rules.add(sequence(repeated(_PLAIN, 0, _LONG - 1), _ENDLESS), "tail")
-    more = [repeated(_PLAIN, 0, rest)] if rest and chunks < 8 else []
-    return [repeated(_chunk(rules), 0, min(chunks, _MOST_CHUNKS)), tail, *more]
+def _chunks(least: int, most: int, rules: Rules) -> Piece:
+    return repeated(_exactly(_CHUNK, EMPTY, rules), least, most) if most else EMPTY
 
 
-def _chunk(rules: Rules) -> Piece:
-    half = rules.add(sequence(repeated(_PLAIN, _LONG // 2, _LONG // 2), _ENDLESS), "half")
-    return rules.add(sequence(repeated(_PLAIN, _LONG // 2, _LONG // 2), half), "chunk")
+def _exactly(count: int, rest: Piece, rules: Rules) -> Piece:
+    """So many characters, and what comes after them."""
+    for _ in range(count):
+        rest = rules.add(sequence(_CHARACTER, rest), "state")
+    return rest

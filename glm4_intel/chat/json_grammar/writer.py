@@ -10,18 +10,15 @@ from .branches import Branches, assertions, key_of
 from .ebnf import EMPTY, NEVER, Piece, Rules, either, literal, repeated, sequence
 from .objects import Objects
 from .shapes import Shape, refuse
-from .strings import NONE, string
+from .strings import string
 from .validation import TYPES
 
-_BASICS = (
-    r"""value ::= object | array | text | number | "true" | "false" | "null"
+_BASICS = r"""value ::= object | array | text | number | "true" | "false" | "null"
 object ::= "{" (pair (", " pair)*)? "}"
 pair ::= text ": " value
 array ::= "[" (value (", " value)*)? "]"
 number ::= "-"? ("0" | [1-9] [0-9]{0,15}) ("." [0-9]{1,15})? ([eE] [-+]? [0-9]{1,2})?
 """
-    + NONE
-)
 VALUE, _OBJECT, _ARRAY = Piece("value"), Piece("object"), Piece("array")
 _MOST_ITEMS, _MOST_NEEDED = 256, 1000
 """Items that an array without a nearer limit of its own may have more than it must, and that it may have to have."""
