@@ -15,7 +15,7 @@ ROOMS = {  # room: (its folder, the rooms that it may import)
 }
 FLOORS = (  # of glm4_intel, from the bottom up: a module may import what is on its own floor or below
     ("errors",),
-    ("machine",),
+    ("machine", "sandbox"),
     ("model_directory",),
     ("devices",),
     ("chat.tools", "chat.messages", "chat.segments", "chat.events", "chat.json_grammar", "chat.template"),
