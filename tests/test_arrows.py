@@ -18,6 +18,7 @@ FLOORS = (  # of glm4_intel, from the bottom up: a module may import what is on 
     ("machine", "sandbox"),
     ("model_directory",),
     ("devices",),
+    ("chat.template_sandbox", "chat.template_work"),
     ("chat.tools", "chat.messages", "chat.segments", "chat.events", "chat.json_grammar", "chat.template"),
     ("chat.thinking", "chat.text_stream", "chat.tool_calls", "chat.guided", "chat.parts"),
     ("chat.reply", "chat.guide", "chat.generation"),

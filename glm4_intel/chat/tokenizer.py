@@ -101,6 +101,11 @@ class ChatTokenizer:
         """What the chat template leaves out of a prompt, in words; such messages are refused."""
         return [DROPPED[name] for name in self._template.dropped] if self._template else []
 
+    def probe(self) -> None:
+        """Raises Glm4Error for a chat template that can't even render a user's message."""
+        if self._template:
+            self._template.probe()
+
     @property
     def chats(self) -> bool:
         """Whether the model answers messages; a base model completes text."""
