@@ -51,7 +51,7 @@ STOPPED = {
 }  # fmt: skip
 REFUSED = {
     "a huge range": "{% for a in range(10 ** 18) %}{% endfor %}",
-    "a huge power": "{{ 2 ** 10 ** 9 }}",
+    "a huge power": "{{ 2 ** (10 ** 9) }}",
     "recursion": "{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}",
     "a recursive loop": "{% for x in [1, 2] recursive %}{{ loop([1, 2]) }}{% endfor %}",
     "a recursive block": "{% block a %}{{ self.a() }}{{ self.a() }}{% endblock %}",
