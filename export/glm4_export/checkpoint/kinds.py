@@ -67,7 +67,8 @@ def require_plain_weights(path: Path, config: Mapping[str, Any], stored: Mapping
     packed = next((name for name, each in stored.items() if each.type not in _PLAIN), None)
     if packed is None:
         return
-    method = (config.get("quantization_config") or {}).get("quant_method")
+    settings = config.get("quantization_config")
+    method = settings.get("quant_method") if isinstance(settings, Mapping) else None
     raise Glm4Error(
         f"{path} is quantized already{f' ({method})' if method else ''}: {packed} is of the type {stored[packed].type}",
         "Give the checkpoint in bf16 or fp16 that it was made of: the export compresses that itself.",
