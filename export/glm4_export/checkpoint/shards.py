@@ -52,7 +52,7 @@ def find_shards(path: Path) -> tuple[Path, ...]:
 def _names(index: Path) -> list[str]:
     """The files that an index names, which lie beside it."""
     stated = read_json(index).get("weight_map")
-    names = list(stated.values()) if isinstance(stated, dict) else [None]
+    names: list[Any] = list(stated.values()) if isinstance(stated, dict) else [None]
     for name in names:
         if not isinstance(name, str) or not re.fullmatch(r"[\w.-]{1,200}", name):
             raise Glm4Error(f"{index} names {name!r:.60}, which is no file of this folder", _AGAIN)
