@@ -19,6 +19,9 @@ _OPENVINO_FILES = (
     "openvino_model.xml", "openvino_model.bin", "openvino_tokenizer.xml", "openvino_tokenizer.bin",
     "openvino_detokenizer.xml", "openvino_detokenizer.bin", "tokenizer.json", "config.json",
 )  # fmt: skip
+SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
+         "head_dim", "vocab_size", "max_position_embeddings")  # fmt: skip
+_LARGEST_SIZE = 1 << 24
 _AGAIN = "Copy or export the model again."
 _HASHED_ON_LOAD = 64 << 20
 """Files up to this size are hashed at every load; of larger ones the size is checked."""
@@ -72,9 +75,17 @@ _KINDS: dict[str, Any] = {
 
 
 def _inside(name: str) -> str:
-    """A file's name, which lies in the directory. Raises ValueError for one that does not."""
+    """A file's name, which lies in the directory. Raises ValueError for one that does not, or that no file has."""
     path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
+    if (
+        not name
+        or "\0" in name
+        or len(name) > 255
+        or path.is_absolute()
+        or ".." in path.parts
+        or "\\" in name
+        or ":" in name
+    ):
         raise ValueError(f"the file {name!r} lies outside of the directory")
     return name
 
@@ -114,6 +125,8 @@ def read(path: str | Path) -> ModelDirectory:
     config = read_json(directory / "config.json")
     if not isinstance(config.get("max_position_embeddings"), int):
         raise Glm4Error(f"{directory / 'config.json'} states no max_position_embeddings", "Export the model again.")
+    stated = {name: value for name, value in config.items() if value is not None}
+    require_sizes(directory / "config.json", dict.fromkeys(SIZES, 1) | stated)
     generation = directory / "generation_config.json"
     return ModelDirectory(directory, config, read_json(generation) if generation.is_file() else {}, manifest)
 
@@ -153,12 +166,24 @@ def sha256(path: Path) -> str:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file. Raises Glm4Error naming the file."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        text = path.read_text(encoding="utf-8")
+        data = json.loads(text)
+        if "\\ud" in text.lower():  # halves of surrogate pairs are no text, and can't be written again
+            json.dumps(data, ensure_ascii=False).encode()
+    except (OSError, ValueError, RecursionError) as error:
         raise Glm4Error(f"{path} can't be read: {error}", "Fetch or export it again.") from error
     if not isinstance(data, dict):
         raise Glm4Error(f"{path} holds no JSON object", "Fetch or export it again.")
     return data
+
+
+def require_sizes(file: Path, config: Mapping[str, Any]) -> None:
+    """Raises Glm4Error for a config whose sizes no model has."""
+    for name in SIZES:
+        size = config.get(name)
+        if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= _LARGEST_SIZE:
+            said = f"{size!r:.40}"
+            raise Glm4Error(f"{file} has {name} {said}, not a number from 1 to {_LARGEST_SIZE:,}", "Fetch it again.")
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:

@@ -15,9 +15,10 @@ ROOMS = {  # room: (its folder, the rooms that it may import)
 }
 FLOORS = (  # of glm4_intel, from the bottom up: a module may import what is on its own floor or below
     ("errors",),
-    ("machine",),
+    ("machine", "sandbox"),
     ("model_directory",),
     ("devices",),
+    ("chat.template_sandbox", "chat.template_work"),
     ("chat.tools", "chat.messages", "chat.segments", "chat.events", "chat.json_grammar", "chat.template"),
     ("chat.thinking", "chat.text_stream", "chat.tool_calls", "chat.guided", "chat.parts"),
     ("chat.reply", "chat.guide", "chat.generation"),

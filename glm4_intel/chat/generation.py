@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from reprlib import repr as shown
 from typing import Any, Literal
 
 from ..errors import Glm4Error
@@ -58,11 +59,11 @@ class GenerationParams:
             if value is None and name == "seed":
                 continue
             if isinstance(value, bool) or not isinstance(value, int if name in _WHOLE else (int, float)):
-                raise Glm4Error(f"{name} must be a {'whole ' if name in _WHOLE else ''}number, not {value!r}")
+                raise Glm4Error(f"{name} must be a {'whole ' if name in _WHOLE else ''}number, not {shown(value)}")
             if not low <= value <= high:
-                raise Glm4Error(f"{name} is {value}", f"It must be from {low} to {high}.")
+                raise Glm4Error(f"{name} is {shown(value)}", f"It must be from {low} to {high}.")
         if not isinstance(self.ignore_eos, bool):
-            raise Glm4Error(f"ignore_eos must be true or false, not {self.ignore_eos!r}")
+            raise Glm4Error(f"ignore_eos must be true or false, not {shown(self.ignore_eos)}")
         object.__setattr__(self, "stop", _stop_texts(self.stop))
         object.__setattr__(self, "stop_token_ids", _stop_ids(self.stop_token_ids))
 
@@ -101,14 +102,14 @@ class GenerationParams:
 def _stop_texts(stop: Any) -> tuple[str, ...]:
     texts = _listed((stop,) if isinstance(stop, str) else stop)
     if texts is None or not all(isinstance(text, str) and text for text in texts):
-        raise Glm4Error(f"stop must be a text or a list of texts, none of them empty, not {stop!r}")
+        raise Glm4Error(f"stop must be a text or a list of texts, none of them empty, not {shown(stop)}")
     return texts
 
 
 def _stop_ids(ids: Any) -> tuple[int, ...]:
     listed = _listed(ids)
     if listed is None or not all(isinstance(id, int) and not isinstance(id, bool) and id >= 0 for id in listed):
-        raise Glm4Error(f"stop_token_ids must be a list of token ids, not {ids!r}")
+        raise Glm4Error(f"stop_token_ids must be a list of token ids, not {shown(ids)}")
     return listed
 
 

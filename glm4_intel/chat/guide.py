@@ -72,6 +72,8 @@ def _by_regex(response_format: Mapping[str, Any]) -> Iterable[Form]:
         raise Glm4Error("response_format.regex must be a regular expression")
     if "\0" in pattern or _NUL.search(pattern):  # the engine would end the process
         raise Glm4Error("response_format.regex has the character NUL in it", "Leave it out.")
+    if any("\ud800" <= character <= "\udfff" for character in pattern):
+        raise Glm4Error("response_format.regex has half a surrogate pair in it", "Write the whole character.")
     yield Form("\n", "regex", pattern, literal=True)
 
 

@@ -1,14 +1,13 @@
-"""Chat templates: found in a directory, compiled in jinja2's sandbox, and rendered."""
+"""Chat templates: found in a directory, compiled in a sandbox, and rendered."""
 
-import json
-import time
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from ..errors import Glm4Error
 from ..model_directory import read_json
+from .template_work import Exhausted
 
 _MARK = "probe-of-what-is-shown"
 _PROBE = {"type": "function", "function": {"name": _MARK, "description": "", "parameters": {}}}
@@ -33,25 +32,32 @@ class ChatTemplate:
     """A checkpoint's own template. Raises Glm4Error if it is broken."""
 
     def __init__(self, text: str) -> None:
-        from jinja2 import TemplateError
+        from .template_sandbox import compile_template
 
         self.text = text
         try:
-            self._compiled = _environment().from_string(text)
-        except TemplateError as error:
+            self._compiled = compile_template(text)
+        except Exception as error:  # jinja2's own, and whatever Python's compiler says of what jinja2 made
             raise Glm4Error(
-                f"The chat template is broken: {error}", "Fetch the checkpoint's template again."
+                f"The chat template is broken: {_reason(error)}",
+                "Fetch the checkpoint's template again, or give another: --chat-template FILE.",
             ) from error
 
     def render(self, turns: Sequence[Any], tools: Any, add_generation_prompt: bool) -> str:
-        """The prompt as text. Raises Glm4Error where the template refuses the turns."""
-        from jinja2 import TemplateError
+        """The prompt as text. Raises Glm4Error where the template refuses the turns, and where it does not end."""
+        from .template_sandbox import render
 
+        values = {"messages": turns, "tools": tools, "add_generation_prompt": add_generation_prompt}
         try:
-            text: str = self._compiled.render(messages=turns, tools=tools, add_generation_prompt=add_generation_prompt)
-        except (TemplateError, TypeError, KeyError) as error:
-            raise Glm4Error(f"The chat template refuses these messages: {error}") from error
-        return text
+            return render(self._compiled, values)
+        except Glm4Error:
+            raise
+        except Exception as error:  # a template is anybody's code: whatever it raises is its refusal
+            raise Glm4Error(f"The chat template refuses these messages: {_reason(error)}") from error
+
+    def probe(self) -> None:
+        """Raises Glm4Error for a template that can't even render a user's message."""
+        self.render([_USER], None, True)
 
     @cached_property
     def takes_tools(self) -> bool:
@@ -70,14 +76,20 @@ class ChatTemplate:
     def _shows(self, turns: Sequence[Any], tools: Any) -> bool:
         try:
             return _MARK in self.render(turns, tools, False)
+        except Exhausted:
+            raise
         except Glm4Error:
             return False
 
 
+def _reason(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
 def read_template_file(file: Path) -> str:
-    """A chat template from a file of its own. Raises Glm4Error if it can't be read or is broken."""
+    """A chat template from a file of its own. Raises Glm4Error if it can't be read, is broken or does not end."""
     text = _read_text(file)
-    ChatTemplate(text)
+    ChatTemplate(text).probe()
     return text
 
 
@@ -97,41 +109,3 @@ def read_template(directory: Path) -> str | None:
     if isinstance(template, list):  # several, by name
         template = next((each["template"] for each in template if each.get("name") == "default"), None)
     return template if isinstance(template, str) else None
-
-
-def _environment() -> Any:
-    """jinja2's sandbox with the settings and filters that chat templates are written for."""
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _generation_blocks()]
-    )
-    environment.filters["tojson"] = _to_json
-    environment.globals["raise_exception"] = _raise_exception
-    environment.globals["strftime_now"] = time.strftime
-    return environment
-
-
-def _generation_blocks() -> Any:
-    """`{% generation %}` … `{% endgeneration %}`: marks in training templates what is learned; shown as it is."""
-    from jinja2 import nodes
-    from jinja2.ext import Extension
-
-    class GenerationBlocks(Extension):
-        tags = {"generation"}
-
-        def parse(self, parser: Any) -> nodes.Node:
-            line = next(parser.stream).lineno
-            return nodes.Scope(parser.parse_statements(("name:endgeneration",), drop_needle=True), lineno=line)
-
-    return GenerationBlocks
-
-
-def _to_json(value: Any, indent: int | None = None, ensure_ascii: bool = False, **options: Any) -> str:
-    return json.dumps(value, indent=indent, ensure_ascii=ensure_ascii, **options)
-
-
-def _raise_exception(message: str) -> NoReturn:
-    from jinja2.exceptions import TemplateError
-
-    raise TemplateError(message)

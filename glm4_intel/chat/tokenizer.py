@@ -37,6 +37,8 @@ class ChatTokenizer:
     def __init__(self, bpe: "Tokenizer", template: str | None) -> None:
         """`bpe` is Hugging Face's tokenizer. Raises Glm4Error for a template that is broken."""
         self.bpe = bpe
+        bpe.no_padding()  # a tokenizer's file may ask for either, and training tools leave it there
+        bpe.no_truncation()
         bpe.encode_special_tokens = True  # from here on, every text given to the tokenizer is content
         added = bpe.get_added_tokens_decoder().items()
         self._special = {token.content: id for id, token in added if token.special}
@@ -61,9 +63,12 @@ class ChatTokenizer:
         except Exception as error:  # tokenizers raises bare Exception for a file that it can't parse
             raise Glm4Error(f"{file} can't be read: {error}", "Copy it from the checkpoint again.") from error
         try:
-            return cls(bpe, read_template(directory))
+            made = cls(bpe, read_template(directory))
         except Glm4Error as error:
             raise Glm4Error(f"{directory}: {error}", error.hint) from error
+        if made.chats and not made.stop_ids:
+            raise Glm4Error(f"{file} has no tokens that end a reply", "Copy it from the checkpoint again.")
+        return made
 
     def encode(
         self,
@@ -88,6 +93,8 @@ class ChatTokenizer:
             turns = [{"role": "system", "tools": list(tools)}, *turns]
         (turns, tools), stand_ins = self._neutralise([list(turns), list(tools)])
         text = self._template.render(turns, tools or None, add_generation_prompt)
+        if not text:
+            raise Glm4Error("The chat template makes nothing of these messages", "Give it a message, or export again.")
         ids: list[int] = []
         for segment in filter(None, self._special_pattern.split(text)):
             if segment in self._special:
@@ -101,6 +108,11 @@ class ChatTokenizer:
         """What the chat template leaves out of a prompt, in words; such messages are refused."""
         names = self._template.dropped if self._template else ()
         return [DROPPED[name] for name in names if name != "call" or "tools" not in names]
+
+    def probe(self) -> None:
+        """Raises Glm4Error for a chat template that can't even render a user's message."""
+        if self._template:
+            self._template.probe()
 
     @property
     def chats(self) -> bool:

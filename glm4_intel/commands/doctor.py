@@ -38,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
 
 def examine(directories: list[Path]) -> dict[str, Any]:
     """Everything that `doctor` knows, as JSON-like data."""
+    from ..agent.python_tool import walls
     from ..devices import Machine
     from ..devices.drivers import missing_drivers
     from ..machine.memory import available_memory, total_memory
@@ -54,6 +55,7 @@ def examine(directories: list[Path]) -> dict[str, Any]:
         "devices": [asdict(device) | {"kind": device.description} for device in devices],
         "missing": missing,
         "recipe": _recipe(devices),
+        "python_tool": asdict(walls()) | {"said": str(walls())},
         "models": [judge(directory, Machine(devices or None)) for directory in directories],
     }
 
@@ -131,6 +133,7 @@ def _as_text(report: dict[str, Any]) -> str:
     for lack in report["missing"]:
         lines += [f"{lack['device']:8}{lack['problem']}", f"        → {lack['remedy']}"]
     lines.append(f"recipe  {report['recipe']['name']}: {report['recipe']['reason']}")
+    lines.append(f"python  the model's code, where that tool is on: {report['python_tool']['said']}")
     for model in report["models"]:
         lines += _model_lines(model)
     return "\n".join(lines)

@@ -45,3 +45,21 @@ def test_stop_token_ids_that_are_none(ids: object) -> None:
 def test_parameters_of_another_type(change: dict, said: str) -> None:
     with pytest.raises(Glm4Error, match=said.replace("[", r"\[")):
         GenerationParams().override(**change)
+
+
+@pytest.mark.parametrize("value", [10**400, "x" * 10**6, ["x"] * 10**4, float("inf"), True, b"x", {}, object()])
+@pytest.mark.parametrize("name", ["max_new_tokens", "temperature", "top_p", "seed", "stop_token_ids", "ignore_eos"])
+def test_odd_values_are_named_in_one_short_line(glm: Runtime, name: str, value: object) -> None:
+    if (name, value) == ("ignore_eos", True):
+        return
+    if (name, value) == ("stop_token_ids", {}):
+        value = {"a": 1}
+    with pytest.raises(Glm4Error, match=f"^{name} (must be|is) ") as raised:
+        glm.stream(ask("Hi"), **{name: value})
+    assert len(str(raised.value)) < 200 and "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("form", [{"type": "regex", "regex": "\ud800"}, {"type": "choice", "choice": ["\ud800"]}])
+def test_half_a_surrogate_pair_in_a_form(glm: Runtime, form: dict) -> None:
+    with pytest.raises(Glm4Error, match="has half a surrogate pair in it"):
+        glm.stream(ask("Hi"), response_format=form)

@@ -106,6 +106,8 @@ def test_devices_and_backends_that_are_not_there_are_told(nano: Path) -> None:
         ({"files": {"config.json": {"size": "1", "sha256": "0"}}}, "a file's record is not"),
         ({"files": {"config.json": 3}}, "is not a manifest"),
         ({"files": []}, "is not a manifest"),
+        ({"files": {"a\0b": {"size": 1, "sha256": "0"}}}, "lies outside of the directory"),
+        ({"files": {"a" * 5000: {"size": 1, "sha256": "0"}}}, "lies outside of the directory"),
         ({"recipe": "cpu"}, "its recipe is 'cpu'"),
         ({"targets": None}, "its targets is None"),
         ({"backend": 3}, "its backend is 3"),
@@ -117,3 +119,21 @@ def test_a_manifest_that_was_edited_by_hand(nano: Path, tmp_path: Path, change: 
     (copy / "glm4.json").write_text(json.dumps(manifest))
     with pytest.raises(Glm4Error, match=said):
         model_directory.read(copy)
+
+
+@pytest.mark.parametrize("change", [{"head_dim": "x"}, {"num_hidden_layers": 0}, {"max_position_embeddings": 10**18}])
+def test_a_config_whose_sizes_no_model_has(nano: Path, tmp_path: Path, change: dict) -> None:
+    copy = Path(shutil.copytree(nano, tmp_path / "copy"))
+    (copy / model_directory.MANIFEST).unlink()
+    config = json.loads((copy / "config.json").read_text()) | change
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(Glm4Error, match=f"has {next(iter(change))}"):
+        load(copy)
+
+
+def test_a_template_that_writes_nothing(nano: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(nano, tmp_path / "copy"))
+    (copy / model_directory.MANIFEST).unlink()
+    (copy / "chat_template.jinja").write_text("")
+    with pytest.raises(Glm4Error, match="makes nothing of these messages"):
+        load(copy)

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import struct
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 SINGLE = ("model.safetensors", "pytorch_model.bin")
 """The weights in one file; an index beside shards adds `.index.json`."""
+_LONGEST_HEADER = 100 << 20  # as the format's own library has it
 _AGAIN = "Fetch the checkpoint again; a download resumes where it stopped."
 _TYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "BOOL": "bool"}
 """safetensors' names of types, as PyTorch has them; the others are named as they stand."""
@@ -35,7 +37,7 @@ def find_shards(path: Path) -> tuple[Path, ...]:
     for single in SINGLE:
         index = path / f"{single}.index.json"
         if index.is_file():
-            names = sorted(set(read_json(index).get("weight_map", {}).values()))
+            names = _names(index)
         elif (path / single).is_file():
             names = [single]
         else:
@@ -45,6 +47,16 @@ def find_shards(path: Path) -> tuple[Path, ...]:
             raise Glm4Error(f"{path} lacks {missing[0] if missing else 'weights'}", _AGAIN)
         return tuple(path / name for name in names)
     raise Glm4Error(f"{path} lacks model.safetensors", _AGAIN)
+
+
+def _names(index: Path) -> list[str]:
+    """The files that an index names, which lie beside it."""
+    stated = read_json(index).get("weight_map")
+    names: list[Any] = list(stated.values()) if isinstance(stated, dict) else [None]
+    for name in names:
+        if not isinstance(name, str) or not re.fullmatch(r"[\w.-]{1,200}", name):
+            raise Glm4Error(f"{index} names {name!r:.60}, which is no file of this folder", _AGAIN)
+    return sorted(set(names))
 
 
 def stored_tensors(shards: Iterable[Path]) -> dict[str, Stored]:
@@ -81,15 +93,33 @@ def _opened(shard: Path) -> dict[str, "Tensor"]:
     from safetensors import safe_open
 
     if shard.suffix == ".bin":
-        return dict(torch.load(shard, mmap=True, weights_only=True, map_location="cpu"))
+        loaded = torch.load(shard, mmap=True, weights_only=True, map_location="cpu")
+        if not isinstance(loaded, dict) or not all(map(_is_named_tensor, loaded.items())):
+            raise ValueError("it holds something else than tensors by their names")
+        return dict(loaded)
     with safe_open(shard, framework="pt") as file:  # type: ignore[no-untyped-call]
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it has no __iter__
+
+
+def _is_named_tensor(item: tuple[Any, Any]) -> bool:
+    import torch
+
+    return isinstance(item[0], str) and isinstance(item[1], torch.Tensor)
 
 
 def tensor_offsets(shard: Path) -> dict[str, int]:
     """Where each tensor of a safetensors file begins in it."""
     start, tensors = _read_header(shard)
     return {name: start + entry["data_offsets"][0] for name, entry in tensors.items()}
+
+
+def _end(entry: dict[str, Any]) -> int:
+    """Where a tensor ends. Raises ValueError for an entry that describes none."""
+    begin, end = entry["data_offsets"]
+    numbers = [begin, end, *entry["shape"]]
+    if not isinstance(entry["dtype"], str) or not all(isinstance(each, int) and each >= 0 for each in numbers):
+        raise ValueError("no tensor")
+    return int(end)
 
 
 def _read_header(path: Path) -> tuple[int, dict[str, Any]]:
@@ -102,10 +132,10 @@ def _read_header(path: Path) -> tuple[int, dict[str, Any]]:
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(length)) if length < size else {}
+            header = json.loads(file.read(length)) if length <= min(size, _LONGEST_HEADER) else {}
         header.pop("__metadata__", None)
-        end = max(entry["data_offsets"][1] for entry in header.values())
-    except (struct.error, ValueError, AttributeError, KeyError, TypeError) as error:
+        end = max(_end(entry) for entry in header.values())
+    except (struct.error, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
         raise Glm4Error(f"{path} is damaged: it has no safetensors header", "Fetch it again.") from error
     if size != 8 + length + end:
         raise Glm4Error(f"{path} is cut short: {size:,} bytes of {8 + length + end:,}", "Fetch it again.")

@@ -9,6 +9,7 @@ from glm4_intel.chat.generation import GenerationParams
 from glm4_intel.errors import Glm4Error
 from glm4_intel.model_directory import MANIFEST, read_json
 
+from .config_values import require_values
 from .context import scaled_context
 from .embedded import EMBEDDED, embedded_checkpoint
 from .kinds import require_checkpoint, require_plain_weights
@@ -16,8 +17,6 @@ from .layouts import LAYOUTS, Layout, rope_theta
 from .shards import find_shards, stored_tensors
 
 _FETCHED = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "LICENSE"]
-_SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
-          "head_dim", "vocab_size", "max_position_embeddings")  # fmt: skip
 _HEADS = ("lm_head.weight", "transformer.output_layer.weight")
 
 
@@ -66,6 +65,11 @@ def resolve(source: str, revision: str | None = None, theta: float | None = None
     stored = stored_tensors(shards)
     require_plain_weights(path, original, stored)
     config = _architecture_config(path, original, layout, names, theta)
+    if config["num_hidden_layers"] > len(stored):
+        raise Glm4Error(
+            f"{path / 'config.json'} has {config['num_hidden_layers']:,} layers, and there are {len(stored):,} tensors",
+            "Is config.json this checkpoint's own? Fetch both again.",
+        )
     if any(head in stored for head in _HEADS):  # transformers would tie a trained one all the same
         config = config | {"tie_word_embeddings": False}
     _require_generation_settings(path)
@@ -98,9 +102,9 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise Glm4Error(f"{path} is no checkpoint: it has no config.json", "Give the folder of a GLM-4 checkpoint.")
     config = read_json(path / "config.json")
     model_type = config.get("model_type")
-    if model_type not in LAYOUTS:
+    if not isinstance(model_type, str) or model_type not in LAYOUTS:
         raise Glm4Error(
-            f"{path} has the architecture {model_type!r}, which is not one of {', '.join(LAYOUTS)}",
+            f"{path} has the architecture {model_type!r:.40}, which is not one of {', '.join(LAYOUTS)}",
             "Give a checkpoint of GLM-4-9B, GLM-4-9B-0414 or GLM-Z1-9B.",
         )
     return config
@@ -120,9 +124,9 @@ def _architecture_config(
         config = layout.config(original)
     except KeyError as error:
         raise Glm4Error(f"{path / 'config.json'} has no {error}", "Fetch it again.") from error
-    for name in _SIZES:
-        if not isinstance(config.get(name), int) or config[name] < 1:
-            raise Glm4Error(f"{path / 'config.json'} has {name} {config.get(name)!r}, not a number", "Fetch it again.")
+    except (TypeError, OverflowError) as error:
+        raise Glm4Error(f"{path / 'config.json'} has a value of another kind: {error}", "Fetch it again.") from error
+    require_values(path / "config.json", config)
     if theta is None and original["model_type"] == "glm":
         rope_theta(config, names)
     if theta is not None:

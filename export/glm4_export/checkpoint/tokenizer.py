@@ -47,6 +47,7 @@ def write_texts(checkpoint: Checkpoint, directory: Path) -> ChatTokenizer:
         raise Glm4Error(f"{checkpoint.path} is a chat model and has no chat template", _TEMPLATE)
     tokenizer = ChatTokenizer.from_directory(directory)
     _require_match(tokenizer, checkpoint.config, checkpoint.path)
+    tokenizer.probe()
     return tokenizer
 
 
