@@ -80,19 +80,22 @@ def fingerprint(directory: Path, recipe: Mapping[str, Any], thorough: bool = Fal
     return Fingerprint.of(logits, ids, layers, openvino.__version__)
 
 
-def next_logits(request: Any, ids: Sequence[int]) -> np.ndarray:
-    """The logits [tokens, vocabulary], float32, that an infer request gives for `ids` from an empty cache."""
+def next_logits(request: Any, ids: Sequence[int], at_once: int | None = None) -> np.ndarray:
+    """The logits [tokens, vocabulary], float32, that an infer request gives for `ids` from an empty cache, in passes of
+    `at_once` tokens or in one."""
     request.reset_state()
-    return np.asarray(request.infer(model_inputs(ids))["logits"][0], dtype=np.float32)
+    step = at_once or len(ids)
+    passes = (request.infer(model_inputs(ids[at : at + step], at)) for at in range(0, len(ids), step))
+    return np.concatenate([np.array(found["logits"][0], dtype=np.float32) for found in passes])
 
 
-def model_inputs(ids: Sequence[int]) -> dict[str, np.ndarray]:
-    """What the exported model takes for one sequence from an empty cache."""
+def model_inputs(ids: Sequence[int], past: int = 0) -> dict[str, np.ndarray]:
+    """What the exported model takes for one sequence, from an empty cache or from one that holds `past` tokens."""
     row = np.array([ids], dtype=np.int64)
     return {
         "input_ids": row,
-        "attention_mask": np.ones_like(row),
-        "position_ids": np.arange(len(ids), dtype=np.int64)[None],
+        "attention_mask": np.ones((1, past + len(ids)), dtype=np.int64),
+        "position_ids": np.arange(past, past + len(ids), dtype=np.int64)[None],
         "beam_idx": np.zeros(1, dtype=np.int32),
     }
 
