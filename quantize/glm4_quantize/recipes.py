@@ -63,7 +63,9 @@ class Recipe:
         _require(not (self.gptq and self.lora_correction), "gptq with lora_correction", "either of them")
         _require(not (self.lora_correction and self.mode == "int4_sym" and self.group_size == PER_ROW), 
                  "lora_correction with one scale a row", "a group size")  # fmt: skip
-        _require(not (self.int8_prefill and self.lora_correction), "int8_prefill with lora_correction", "either of them")
+        _require(
+            not (self.int8_prefill and self.lora_correction), "int8_prefill with lora_correction", "either of them"
+        )
         _require(not self.int8_prefill or self.targets == ("CPU",), f"int8_prefill for {self.targets}", "CPU")
         if self.calibrated:
             _require(bool(self.methods) or self.ratio < 1, "calibration data without a method that uses it", *METHODS)

@@ -86,10 +86,12 @@ class OpenVINOMaker:
         converted, config = convert.convert(model)
         with closing(files), self._int8_weights(converted, work, files) as int8:
             progress.stage(f"compressing the weights: recipe {recipe.name}", total, shown=has_own_progress(recipe))
+            original = converted.clone()
             compressed = compress(converted, recipe, data, progress.advance, files.read)
             progress.stage("saving")
             if int8:
-                add_int8_prefill(compressed, int8)
+                add_int8_prefill(compressed, original, int8)
+            del original
             convert.save(compressed, config, work.directory / "openvino_model.xml", recipe.mode != "none")
         return reference
 

@@ -7,7 +7,7 @@ number of tokens in the pass, with the block as it was in one branch and its int
 enough that a token pays nothing for it; an `If` for every product cost 12 ms a token of the 9B.
 """
 
-from .graph import BLOCK, TOKENS, add_int8_prefill
+from .graph import TOKENS, add_int8_prefill
 from .weights import Int8Weight, int8_weights
 
-__all__ = ["BLOCK", "TOKENS", "Int8Weight", "add_int8_prefill", "int8_weights"]
+__all__ = ["TOKENS", "Int8Weight", "add_int8_prefill", "int8_weights"]

@@ -28,16 +28,22 @@ class _Quantized:
     unit: Any
 
 
-def to_int8(block: Model, weights: Mapping[str, Int8Weight]) -> None:
-    """Put int8 products in the place of those that have weights, in place."""
-    found = {name.split(".", 2)[2]: (node, weights[name]) for name, node in products(block).items() if name in weights}
+def to_int8(block: Model, weights: Mapping[str, Int8Weight], others: Mapping[str, Any]) -> None:
+    """Put int8 products in the place of those that have weights, in place; the rest takes those of its like in
+    `others`."""
+    found: dict[str, tuple[Any, Int8Weight]] = {}
+    for name, node in products(block).items():
+        if name in weights:
+            found[name.split(".", 2)[2]] = node, weights[name]
+        else:
+            node.input(1).replace_source_output(others[name].input_value(1))
     deferred = None
     if found.keys() >= {"mlp.gate_up_proj", "mlp.down_proj"}:
         deferred = _gate_and_up(*found.pop("mlp.gate_up_proj"))
     entering: dict[str, _Quantized] = {}
     for name, (node, weight) in found.items():
-        source = _without_smoothing(node.input_value(0))
-        given = entering.setdefault(str(source), _quantized(source))
+        source = node.input_value(0).get_node().get_friendly_name()
+        given = entering.setdefault(source, _quantized(node.input_value(0)))
         made = op.multiply(_product(given.values, weight), given.unit)
         if name == "mlp.down_proj" and deferred is not None:
             made = op.multiply(made, deferred)
@@ -51,7 +57,7 @@ def _gate_and_up(node: Any, weight: Int8Weight) -> Any:
     What follows up is a product with the gate and then down's own quantization, which a factor of the whole token does
     not change: so it is left to the end, where a token has less values.
     """
-    entering = _quantized(_without_smoothing(node.input_value(0)))
+    entering = _quantized(node.input_value(0))
     (split,) = (target.get_node() for target in node.output(0).get_target_inputs())
     gate, up = (_product(entering.values, half) for half in weight.halves())
     _replace(split.output(0), op.multiply(gate, entering.unit).output(0))
@@ -80,12 +86,6 @@ def _product(values: Any, weight: Int8Weight) -> Any:
 
 def _dequantized(values: np.ndarray, scale: np.ndarray) -> Any:
     return op.multiply(op.convert(op.constant(values, shared_memory=True), "f32"), op.constant(scale))
-
-
-def _without_smoothing(value: Any) -> Any:
-    """The activations as they were before AWQ scaled them for the int4 weights."""
-    node = value.get_node()
-    return node.input_value(0) if node.get_friendly_name().endswith("/awq_mul") else value
 
 
 def _replace(old: Any, new: Any) -> None:

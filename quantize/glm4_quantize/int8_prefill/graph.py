@@ -9,14 +9,14 @@ import numpy as np
 from openvino import Model
 from openvino import opset13 as op
 
+from glm4_intel.backends.openvino_ir import INT8_PREFILL
+
 from .arithmetic import to_int8
 from .weights import Int8Weight, products
 
 TOKENS = 40
 """Passes of more tokens take the int8 way: on a 16-core Xeon with AMX a block of 32 tokens was faster in int4, and one
 of 64 in int8."""
-BLOCK = "int8_prefill.block."
-"""What the `If`s are named, before their number."""
 _EMBEDDING = "__module.model.embed_tokens/"
 
 
@@ -32,28 +32,32 @@ class _Block:
     outputs: list[Any]
 
 
-def add_int8_prefill(model: Model, weights: Mapping[str, Int8Weight], tokens: int = TOKENS) -> int:
+def add_int8_prefill(model: Model, original: Model, weights: Mapping[str, Int8Weight], tokens: int = TOKENS) -> int:
     """Give every block a branch in int8 for passes of more than `tokens` tokens, in place; return how many there are.
 
-    `weights` are by the names of `products`; a product without stays as it is in both branches.
+    `original` is the model before its compression, which may have changed more than weights (AWQ does). `weights` are
+    by the names of `products`; a product without has in both branches those of `model`.
     """
-    _settle_splits(model)
+    int8, int4 = _blocks_apart(original), _blocks_apart(model)
     blocks, many = list(_blocks(model)), _more_than(tokens, _last(model, _EMBEDDING))
-    spare = model.clone()  # what is cut out of it becomes the branches
-    copies = {node.get_friendly_name(): node for node in spare.get_ordered_ops()}
     stream: list[Any] = []
-    for number, block in enumerate(blocks):
-        int4 = _cut_out(block, copies)
-        int8 = int4.clone()
-        to_int8(int8, weights)
-        branch = _branch(block.inputs[:1] + (stream or block.inputs[1:]), many, int8, int4)
-        branch.set_friendly_name(f"{BLOCK}{number}")
+    for number, (block, then, otherwise) in enumerate(zip(blocks, int8, int4, strict=True)):
+        to_int8(then, weights, products(otherwise.clone()))
+        branch = _branch(block.inputs[:1] + (stream or block.inputs[1:]), many, then, otherwise)
+        branch.set_friendly_name(f"{INT8_PREFILL}{number}")
         for value, new in zip(block.outputs, branch.outputs(), strict=True):
             for target in value.get_target_inputs():
                 target.replace_source_output(new)
         stream = branch.outputs()[3:]
     model.validate_nodes_and_infer_types()
     return len(blocks)
+
+
+def _blocks_apart(model: Model) -> list[Model]:
+    """Each block as a model of its own; the model stays as it is."""
+    copy = model.clone()
+    _settle_splits(copy)
+    return [_cut_out(block) for block in list(_blocks(copy))]
 
 
 def _settle_splits(model: Model) -> None:
@@ -92,22 +96,17 @@ def _more_than(tokens: int, stream: Any) -> Any:
     return op.greater(op.reduce_prod(axes, zero, keep_dims=True), op.constant(np.array([tokens]))).output(0)
 
 
-def _cut_out(block: _Block, copies: Mapping[str, Any]) -> Model:
-    """The block as a model of its own, made of the copies of its operations."""
-    inputs, outputs = ([_copy(value, copies) for value in values] for values in (block.inputs, block.outputs))
-    within = _between(inputs, outputs)
+def _cut_out(block: _Block) -> Model:
+    """The block as a model of its own, with its operations taken out of the graph that they are in."""
+    within = _between(block.inputs, block.outputs)
     parameters = []
-    for value in inputs:
+    for value in block.inputs:
         parameter = op.parameter(value.get_partial_shape(), value.get_element_type())
         for target in value.get_target_inputs():
             if target.get_node().get_friendly_name() in within:  # a stream enters two blocks
                 target.replace_source_output(parameter.output(0))
         parameters.append(parameter)
-    return Model([op.result(each) for each in outputs], parameters)
-
-
-def _copy(value: Any, copies: Mapping[str, Any]) -> Any:
-    return copies[value.get_node().get_friendly_name()].output(value.get_index())
+    return Model([op.result(each) for each in block.outputs], parameters)
 
 
 def _between(inputs: list[Any], outputs: list[Any]) -> set[str]:
