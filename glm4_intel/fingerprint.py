@@ -51,6 +51,6 @@ class Fingerprint:
         )
 
 
-def fixed_ids(vocabulary: int) -> list[int]:
+def fixed_ids(vocabulary: int, count: int = TOKENS) -> list[int]:
     """The ids that fingerprints are taken of, spread over the vocabulary."""
-    return [(1 + 7919 * index) % vocabulary for index in range(TOKENS)]
+    return [(1 + 7919 * index) % vocabulary for index in range(count)]

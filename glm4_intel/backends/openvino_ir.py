@@ -18,11 +18,16 @@ from ..devices import (
     properties,
 )
 from ..errors import Glm4Error
-from ..fingerprint import Fingerprint, fixed_ids
+from ..fingerprint import TOKENS, Fingerprint, fixed_ids
 from ..model_directory import ModelDirectory
 from .options import LoadOptions
 
 MODEL = "openvino_model.xml"
+INT8_PREFILL = "int8_prefill.block."
+"""What operations are named, before their number, that compute the part between two attentions in one of two ways, by
+the tokens in the pass: int8 for prompts, int4 for the rest."""
+_INT8_PASS = 56
+"""Tokens of a pass that takes the int8 way in every such directory."""
 LAYERS = 2
 """Layers that a fingerprint is taken of. Those behind them repeat the same operations on other weights, which the
 hashes prove; the engine would repack those of a 9B for half a minute first."""
@@ -73,26 +78,30 @@ def fingerprint(directory: Path, recipe: Mapping[str, Any], thorough: bool = Fal
             core.compile_model(directory / MODEL, "CPU")
         shortened, layers = _shortened(core.read_model(directory / MODEL))
         compiled = core.compile_model(shortened, "CPU", properties("CPU", "accurate"))
-        ids = fixed_ids(compiled.output("logits").partial_shape[-1].get_length())
-        logits = next_logits(compiled.create_infer_request(), ids)[-1]
+        before = _INT8_PASS if any(_block(node) for node in shortened.get_ops()) else 0
+        ids = fixed_ids(compiled.output("logits").partial_shape[-1].get_length(), before + TOKENS)
+        logits = next_logits(compiled.create_infer_request(), ids, before or None)[-1]
     except RuntimeError as error:
         raise device_error("CPU", error) from error
     return Fingerprint.of(logits, ids, layers, openvino.__version__)
 
 
-def next_logits(request: Any, ids: Sequence[int]) -> np.ndarray:
-    """The logits [tokens, vocabulary], float32, that an infer request gives for `ids` from an empty cache."""
+def next_logits(request: Any, ids: Sequence[int], at_once: int | None = None) -> np.ndarray:
+    """The logits [tokens, vocabulary], float32, that an infer request gives for `ids` from an empty cache, in passes of
+    `at_once` tokens or in one."""
     request.reset_state()
-    return np.asarray(request.infer(model_inputs(ids))["logits"][0], dtype=np.float32)
+    step = at_once or len(ids)
+    passes = (request.infer(model_inputs(ids[at : at + step], at)) for at in range(0, len(ids), step))
+    return np.concatenate([np.array(found["logits"][0], dtype=np.float32) for found in passes])
 
 
-def model_inputs(ids: Sequence[int]) -> dict[str, np.ndarray]:
-    """What the exported model takes for one sequence from an empty cache."""
+def model_inputs(ids: Sequence[int], past: int = 0) -> dict[str, np.ndarray]:
+    """What the exported model takes for one sequence, from an empty cache or from one that holds `past` tokens."""
     row = np.array([ids], dtype=np.int64)
     return {
         "input_ids": row,
-        "attention_mask": np.ones_like(row),
-        "position_ids": np.arange(len(ids), dtype=np.int64)[None],
+        "attention_mask": np.ones((1, past + len(ids)), dtype=np.int64),
+        "position_ids": np.arange(past, past + len(ids), dtype=np.int64)[None],
         "beam_idx": np.zeros(1, dtype=np.int32),
     }
 
@@ -102,7 +111,7 @@ def _shortened(model: Any) -> tuple[Any, int]:
     import openvino
 
     nodes = model.get_ordered_ops()
-    entry, norm = _stream_into(nodes, f"__module.model.layers.{LAYERS}.input_layernorm/"), "__module.model.norm/"
+    entry, norm = _stream_into_layer(nodes, LAYERS), "__module.model.norm/"
     last = _stream_into(nodes, norm)
     if entry is None or last is None:
         return model, 0
@@ -113,13 +122,27 @@ def _shortened(model: Any) -> tuple[Any, int]:
     return openvino.Model(model.get_results(), sinks, model.get_parameters()), LAYERS
 
 
+def _stream_into_layer(nodes: list[Any], layer: int) -> Any:
+    """What the layers before it pass on, where they can be told apart."""
+    for node in nodes:
+        if _block(node) == str(layer):
+            return node.output(3)  # behind the layer's queries, keys and values
+    return _stream_into(nodes, f"__module.model.layers.{layer}.input_layernorm/")
+
+
+def _block(node: Any) -> str:
+    """The number of a block in two ways, and nothing for another operation."""
+    name: str = node.get_friendly_name()
+    return name.removeprefix(INT8_PREFILL) if name.startswith(INT8_PREFILL) else ""
+
+
 def _stream_into(nodes: list[Any], prefix: str) -> Any:
     """The output that the operations named with a prefix get from elsewhere in the graph, constants aside."""
     for node in nodes:
         if node.get_friendly_name().startswith(prefix):
             for source in (value.get_source_output() for value in node.inputs()):
                 name = source.get_node().get_friendly_name()
-                if name.startswith("__module.") and not name.startswith(prefix):
+                if name.startswith(("__module.", INT8_PREFILL)) and not name.startswith(prefix):
                     return source
     return None
 

@@ -47,6 +47,8 @@ class Recipe:
     """Error compensation by second-order information (https://arxiv.org/abs/2210.17323)."""
     lora_correction: bool = False
     """Low-rank adapters beside each layer that correct its error."""
+    int8_prefill: bool = False
+    """A second way for prompts, on the CPU: int8 weights beside the int4 ones (`int8_prefill`)."""
     calibrated: bool = False
     """Whether data is used. The three methods above and most sensitivities cannot do without."""
 
@@ -56,11 +58,15 @@ class Recipe:
         _require(self.group_size == PER_ROW or self.group_size >= 16, f"group_size {self.group_size}", "16 or more", -1)
         _require(0 <= self.ratio <= 1, f"ratio {self.ratio}", "0 to 1")
         if not self.is_int4:
-            for name in ("ratio", "lm_head", "backup", *METHODS):
+            for name in ("ratio", "lm_head", "backup", "int8_prefill", *METHODS):
                 _require(getattr(self, name) == _DEFAULTS[name], f"{name} with mode {self.mode}", "int4_sym, int4_asym")
         _require(not (self.gptq and self.lora_correction), "gptq with lora_correction", "either of them")
         _require(not (self.lora_correction and self.mode == "int4_sym" and self.group_size == PER_ROW), 
                  "lora_correction with one scale a row", "a group size")  # fmt: skip
+        _require(
+            not (self.int8_prefill and self.lora_correction), "int8_prefill with lora_correction", "either of them"
+        )
+        _require(not self.int8_prefill or self.targets == ("CPU",), f"int8_prefill for {self.targets}", "CPU")
         if self.calibrated:
             _require(bool(self.methods) or self.ratio < 1, "calibration data without a method that uses it", *METHODS)
 
@@ -88,6 +94,8 @@ class Recipe:
         described = ", ".join(f"{key} {value}" for key, value in changes.items())
         npu = values["mode"] == "int4_sym" and values["group_size"] in (PER_ROW, 128)
         values["targets"] = tuple(target for target in self.targets if target != "NPU" or npu)
+        if values["int8_prefill"]:
+            values["targets"] = ("CPU",)
         return Recipe(**values | {"name": f"{self.name}+", "reason": f"{self.reason} Changed by hand: {described}."})
 
     def to_dict(self) -> dict[str, Any]:
@@ -96,7 +104,7 @@ class Recipe:
 
 METHODS = ("awq", "scale_estimation", "gptq", "lora_correction")
 _DEFAULTS = {field.name: field.default for field in fields(Recipe) if field.name in
-             ("ratio", "lm_head", "backup", "sensitivity", "calibrated", *METHODS)}  # fmt: skip
+             ("ratio", "lm_head", "backup", "sensitivity", "int8_prefill", "calibrated", *METHODS)}  # fmt: skip
 _ALL = ("CPU", "GPU", "NPU")
 _CPU_GPU = ("CPU", "GPU")
 
@@ -106,6 +114,9 @@ RECIPES = {
         Recipe("cpu", "int4_sym", _CPU_GPU,
                "Decodes fastest of all on every CPU measured, with AVX2 and on a Xeon with AMX: no zero points to "
                "read, and an lm_head at int8 that is as fast as one at int4."),
+        Recipe("cpu-int8-prefill", "int4_sym", ("CPU",),
+               "As `cpu`, and prompts are read in int8 (AMX, VNNI), which takes two and a half times the disk and the "
+               "memory.", int8_prefill=True),
         Recipe("gpu", "int4_sym", _CPU_GPU,
                "Arc's matrix kernels take groups of 128 without a zero point at full speed."),
         Recipe("npu", "int4_sym", _ALL,

@@ -43,7 +43,7 @@ def row_blocks(
     `advance` is told the bytes of every weight that is done, `read` gives those of a part of one. Raises Glm4Error for
     a weight with NaN or infinity.
     """
-    original, compressor = openvino_backend.compress_weight, _Compressor(usable_cores(), read, block)
+    original = openvino_backend.compress_weight
 
     def compress_weight(weight: Tensor, axes: Any, config: Any, precomputed: Any = None) -> CompressedWeight:
         in_openvino = weight.backend == TensorBackend.ov  # a correction's adapters are not, nor from the checkpoint
@@ -59,10 +59,18 @@ def row_blocks(
 
     openvino_backend.compress_weight = compress_weight
     try:
-        with compressor.pool:
+        with row_compressor(read, block) as compressor:
             yield
     finally:
         openvino_backend.compress_weight = original
+
+
+@contextmanager
+def row_compressor(read: Reader = from_memory, block: int = BLOCK) -> "Iterator[RowCompressor]":
+    """What compresses one matrix after another, on every core."""
+    compressor = RowCompressor(usable_cores(), read, block)
+    with compressor.pool:
+        yield compressor
 
 
 def require_finite(values: np.ndarray, kind: str) -> None:
@@ -89,7 +97,7 @@ def _in_rows(weight: Tensor, axes: Any, config: WeightCompressionConfig) -> bool
     )
 
 
-class _Compressor:
+class RowCompressor:
     """NNCF's compression models for blocks of rows, and threads with an infer request of each.
 
     There are twice as many threads as cores, so that some read while others compute.

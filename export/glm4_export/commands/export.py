@@ -43,6 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     recipe.add_argument("--lm-head", choices=("backup", "mode"), help="what lm_head gets")
     recipe.add_argument("--sensitivity", choices=get_args(Sensitivity), metavar="METRIC",
                         help=f"what chooses the layers to spare: {', '.join(get_args(Sensitivity))}")  # fmt: skip
+    recipe.add_argument("--int8-prefill", action=argparse.BooleanOptionalAction, default=None,
+                        help="a second way for prompts, on the CPU: int8 weights beside the int4 ones")  # fmt: skip
     for method in METHODS:
         name = f"--{method.replace('_', '-')}"
         recipe.add_argument(name, action=argparse.BooleanOptionalAction, default=None, help=f"NNCF's {method}")
@@ -69,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:
-    names: Sequence[str] = ("mode", "group_size", "ratio", "backup", "lm_head", "sensitivity", *METHODS)
+    names: Sequence[str] = ("mode", "group_size", "ratio", "backup", "lm_head", "sensitivity", "int8_prefill", *METHODS)
     changes = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     recipe = recipe_named(args.recipe).with_overrides(**changes)
     if args.calibration and not recipe.needs_data:

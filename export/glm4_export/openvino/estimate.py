@@ -35,7 +35,8 @@ def _compressed(checkpoint: Checkpoint, recipe: Recipe) -> int:
     head = primary if recipe.lm_head == "mode" else backup
     if not recipe.is_int4:
         backup = head = primary
-    bits = layers * (recipe.ratio * primary + (1 - recipe.ratio) * backup) + embedding * (backup + head)
+    int8 = layers * _bits("int8_sym", PER_ROW) if recipe.int8_prefill else 0
+    bits = int8 + layers * (recipe.ratio * primary + (1 - recipe.ratio) * backup) + embedding * (backup + head)
     return int(bits / 8)
 
 

@@ -70,14 +70,17 @@ def reference(model: PreTrainedModel, texts: list[list[int]], advance: Callable[
     return Reference(texts, [states[: len(text)] for states, text in zip(hidden, texts, strict=True)], model.lm_head)
 
 
-def compare(directory: Path, original: Reference) -> Fidelity:
-    """The exported IR against the reference, on the CPU in full precision apart from the quantized weights."""
+def compare(directory: Path, original: Reference, at_once: int | None = None) -> Fidelity:
+    """The exported IR against the reference, on the CPU in full precision apart from what the IR quantizes.
+
+    It reads a window in one pass, or in passes of `at_once` tokens.
+    """
     compiled = Core().compile_model(directory / "openvino_model.xml", "CPU", properties("CPU", "accurate"))
     request = compiled.create_infer_request()
     same = divergence = loss = original_loss = 0.0
     count = predicted = 0
     for ids, hidden in zip(original.windows, original.hidden, strict=True):
-        logits = next_logits(request, ids)
+        logits = next_logits(request, ids, at_once)
         for first in range(0, len(ids), _AT_ONCE):
             with torch.inference_mode():
                 right = torch.log_softmax(original.head(hidden[first : first + _AT_ONCE]).float(), -1)

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,8 @@ from ..making import Work
 from .estimate import estimate
 
 if TYPE_CHECKING:
+    from glm4_quantize.int8_prefill import Int8Weight
+
     from .fidelity import Reference
 
 
@@ -66,6 +68,7 @@ class OpenVINOMaker:
         """Write the IR; what it will be compared with, if it will be."""
         from glm4_quantize.calibration import samples
         from glm4_quantize.compress import compress, has_own_progress
+        from glm4_quantize.int8_prefill import add_int8_prefill
 
         from ..checkpoint.weights import require_finite_weights
         from . import convert
@@ -81,12 +84,28 @@ class OpenVINOMaker:
             model = model.half()
         progress.stage("converting to OpenVINO")
         converted, config = convert.convert(model)
-        progress.stage(f"compressing the weights: recipe {recipe.name}", total, shown=has_own_progress(recipe))
-        with closing(files):
+        with closing(files), self._int8_weights(converted, work, files) as int8:
+            progress.stage(f"compressing the weights: recipe {recipe.name}", total, shown=has_own_progress(recipe))
+            original = converted.clone()
             compressed = compress(converted, recipe, data, progress.advance, files.read)
-        progress.stage("saving")
-        convert.save(compressed, config, work.directory / "openvino_model.xml", recipe.mode != "none")
+            progress.stage("saving")
+            if int8:
+                add_int8_prefill(compressed, original, int8)
+            del original
+            convert.save(compressed, config, work.directory / "openvino_model.xml", recipe.mode != "none")
         return reference
+
+    @contextmanager
+    def _int8_weights(self, model: Any, work: Work, files: Any) -> "Iterator[Mapping[str, Int8Weight]]":
+        """The weights of the second way for prompts, none where the recipe has none."""
+        if not self.recipe.int8_prefill:
+            yield {}
+            return
+        from glm4_quantize.int8_prefill import int8_weights
+
+        work.progress.stage("rounding the weights to int8", work.checkpoint.weight_bytes)
+        with int8_weights(model, work.directory, work.progress.advance, files.read) as weights:
+            yield weights
 
     def _reference(self, model: Any, work: Work) -> "Reference | None":
         if not self.check:
@@ -107,7 +126,14 @@ class OpenVINOMaker:
         from .fidelity import compare
 
         work.progress.stage("comparing with the uncompressed model")
-        return {"fidelity": compare(work.directory, reference).to_dict()}
+        if not self.recipe.int8_prefill:
+            return {"fidelity": compare(work.directory, reference).to_dict()}
+        from glm4_quantize.int8_prefill import TOKENS
+
+        return {
+            "fidelity": compare(work.directory, reference, TOKENS).to_dict(),
+            "fidelity_int8_prefill": compare(work.directory, reference).to_dict(),
+        }
 
     def _write_model_server_files(self, work: Work) -> None:
         from .model_server import write_model_server_files
