@@ -17,6 +17,7 @@ FLOORS = (  # of glm4_intel, from the bottom up: a module may import what is on 
     ("errors",),
     ("machine",),
     ("model_directory",),
+    ("model_names",),
     ("devices",),
     ("chat.tools", "chat.messages", "chat.segments", "chat.events", "chat.json_grammar", "chat.template"),
     ("chat.thinking", "chat.text_stream", "chat.tool_calls", "chat.guided", "chat.parts"),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glm4_intel.commands.model_arguments import add_model_arguments, load_options, progress_bar
+from glm4_intel.commands.models import MODEL_HELP, model_path, nano
 from glm4_intel.errors import Glm4Error
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ _POLICY = (
 class WebArguments:
     """What the command line asks for."""
 
-    model: Path | None
-    """A model directory or a folder of them; None takes the embedded nano model."""
+    model: str | None
+    """A model, or a folder of them; None takes the embedded nano model."""
     load: "LoadOptions"
     host: str = "127.0.0.1"
     port: int = 7860
@@ -61,8 +62,8 @@ class WebArguments:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", nargs="?", type=Path,
-                        help="a model directory, or a folder of them (default: the embedded nano model)")  # fmt: skip
+    parser.add_argument("model", metavar="MODEL", nargs="?",
+                        help=f"{MODEL_HELP}; or a folder of models (default: nano)")  # fmt: skip
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
     parser.add_argument("--port", type=int, default=7860, help="port to listen on (default 7860)")
     parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask for these; conversations are then the user's")
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
     from .webpage.models import Models
 
-    models = Models(_directory(options.model), options.load)
+    models = Models(_directory(options.model, options.load.device), options.load)
     first = models.available()
     if not first:
         raise Glm4Error(f"{options.model} holds no model directory", "Make one with: glm4-intel export SOURCE OUT")
@@ -180,15 +181,12 @@ class _Headers:
         await self._app(scope, receive, sent)
 
 
-def _directory(model: Path | None) -> Path:
+def _directory(model: str | None, device: str) -> Path:
     """The folder that was given, or the nano model's, exported if it is not there yet."""
-    if model is None:
-        from .demo import nano_directory
-
-        return nano_directory()
-    if not model.is_dir():
-        raise Glm4Error(f"There is no folder {model}", "Make a model with: glm4-intel export SOURCE OUT")
-    return model
+    folder = nano() if model is None else model_path(model, device)
+    if not folder.is_dir():
+        raise Glm4Error(f"There is no folder {folder}", "Make a model with: glm4-intel export SOURCE OUT")
+    return folder
 
 
 def _auth(text: str | None) -> tuple[str, str] | None:

@@ -1,4 +1,4 @@
-"""`glm4-intel bench DIR`: time to the first token, time a token, memory, and how near decoding is to memory's speed."""
+"""`glm4-intel bench MODEL`: time to the first token, time a token, memory, and how near decoding is to memory."""
 
 import argparse
 import platform
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Glm4Error
 from .model_arguments import add_model_arguments, load_options
+from .models import MODEL_HELP, model_path
 from .output import print_json
 
 if TYPE_CHECKING:
@@ -27,13 +28,13 @@ class BenchArguments:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="DIR", type=Path, help="a model directory")
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument("--prompt-lengths", default="32,512", metavar="N,N,…", help="tokens (default 32,512)")
     parser.add_argument("--new-tokens", type=int, default=32, metavar="N", help="tokens of each reply (default 32)")
     parser.add_argument("--runs", type=int, default=3, metavar="N", help="runs of which the median counts (default 3)")
     parser.add_argument("--concurrency", type=int, default=1, metavar="N", help="replies at once (default 1)")
     parser.add_argument("--compare-with", action="append", default=[], metavar="OTHER",
-                        help="another DIR, backend, profile, or KEY=VALUE, in the same run; repeatable")  # fmt: skip
+                        help="another MODEL, backend, profile, or KEY=VALUE, in the same run; repeatable")  # fmt: skip
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the figures over the prompt lengths (png, svg)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_model_arguments(parser)
@@ -48,12 +49,13 @@ def run(args: argparse.Namespace) -> int:
         runs=args.runs,
         concurrency=args.concurrency,
     )
+    if args.plot:
+        _require_plotting(args.plot)
+    load = load_options(args)
     options = BenchArguments(
-        model=args.model, load=load_options(args), workload=workload, compare_with=args.compare_with, plot=args.plot,
-        json=args.json,
+        model=model_path(args.model, load.device), load=load, workload=workload, compare_with=args.compare_with,
+        plot=args.plot, json=args.json,
     )  # fmt: skip
-    if options.plot:
-        _require_plotting(options.plot)
     report = _measured(options)
     print_json(report, indent=2) if options.json else print(_as_text(report))
     if options.plot:
@@ -92,13 +94,14 @@ def _other(text: str, options: BenchArguments) -> "tuple[Path, LoadOptions]":
     """What `--compare-with` names. Raises Glm4Error if it is none of the kinds."""
     from ..backends import BACKENDS
     from ..devices import PROFILES, parse_properties
+    from ..model_names import find
 
     if text in BACKENDS:
         return options.model, replace(options.load, backend=text)
     if text in PROFILES:
         return options.model, replace(options.load, profile=text)
-    if Path(text).is_dir():
-        return Path(text), options.load
+    if find(text):
+        return model_path(text, options.load.device), options.load
     if "=" in text:
         return options.model, replace(options.load, properties={**options.load.properties, **parse_properties([text])})
     known = ", ".join([*BACKENDS, *PROFILES])

@@ -1,4 +1,4 @@
-"""`glm4-intel doctor [DIR …]`: what this machine has, what it lacks and how to get that, and what would be chosen."""
+"""`glm4-intel doctor [MODEL …]`: what this machine has, what it lacks and how to get that, and what would be chosen."""
 
 import argparse
 from dataclasses import asdict, dataclass
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Glm4Error
+from ..model_names import NANO, find
+from .models import nano
 from .output import print_json
 
 if TYPE_CHECKING:
@@ -20,13 +22,13 @@ class DoctorArguments:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("directories", metavar="DIR", nargs="*", type=Path, help="model directories to judge")
+    parser.add_argument("models", metavar="MODEL", nargs="*", help="models to judge: names or directories")
     parser.add_argument("--properties", action="store_true", help="each profile's properties, and why")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    options = DoctorArguments(args.directories, args.properties, args.json)
+    options = DoctorArguments([_directory(text) for text in args.models], args.properties, args.json)
     if options.properties:
         found = _profiles()
         print_json(found, indent=2) if options.json else print(_profiles_as_text(found))
@@ -34,6 +36,11 @@ def run(args: argparse.Namespace) -> int:
     report = examine(options.directories)
     print_json(report, indent=2) if options.json else print(_as_text(report))
     return 0
+
+
+def _directory(text: str) -> Path:
+    """A model that exists or is nano; no checkpoint is exported to be judged."""
+    return nano() if text == NANO else find(text) or Path(text)
 
 
 def examine(directories: list[Path]) -> dict[str, Any]:
@@ -86,7 +93,7 @@ def _devices() -> "tuple[list[Device], dict[str, str] | None]":
     try:
         devices = discover()
     except Glm4Error as error:
-        remedy = "pip install glm4-intel; without it, directories made for another engine alone can run"
+        remedy = f"{error.hint}; without it, directories made for another engine alone can run"
         return [], {"device": "all", "problem": str(error), "remedy": remedy}
     if not any(device.kind == "CPU" for device in devices):
         remedy = "pip install --force-reinstall openvino"

@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .models import model_path
+
 if TYPE_CHECKING:
     from ..loading import LoadOptions, Progress
     from ..runtime import Runtime
@@ -30,7 +32,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
                        help="a conversation too long for the context loses its oldest part (default)")  # fmt: skip
     group.add_argument("--prompt-lookup", action=argparse.BooleanOptionalAction, default=None,
                        help="guess tokens from the prompt: for replies that quote it")  # fmt: skip
-    group.add_argument("--draft-model", metavar="DIR", type=Path, help="a smaller model that guesses tokens")
+    group.add_argument("--draft-model", metavar="MODEL", help="a smaller model that guesses tokens")
     group.add_argument("--sparse-attention", action="store_true", help="for very long prompts, at some loss")
     group.add_argument("--kv-eviction", type=int, metavar="N", help="keep N tokens of the KV cache, at some loss")
     group.add_argument("--blob", metavar="FILE", type=Path, help="NPU: keep the compiled model here, or take it")
@@ -49,7 +51,7 @@ def load_options(args: argparse.Namespace) -> "LoadOptions":
     engine = EngineOptions(
         context=args.context,
         prompt_lookup=args.prompt_lookup,
-        draft_model=args.draft_model,
+        draft_model=model_path(args.draft_model) if args.draft_model else None,
         sparse_attention=args.sparse_attention,
         kv_eviction=args.kv_eviction,
         blob=args.blob,
