@@ -3,7 +3,6 @@
 import argparse
 import ipaddress
 import os
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glm4_intel.commands.model_arguments import add_model_arguments, load_options, progress_bar
+from glm4_intel.commands.model_arguments import add_model_arguments, load_options, loading_shown
 from glm4_intel.commands.models import MODEL_HELP, model_path, nano
 from glm4_intel.errors import Glm4Error
 
@@ -85,8 +84,8 @@ def run(args: argparse.Namespace) -> int:
     first = models.available()
     if not first:
         raise Glm4Error(f"{options.model} holds no model directory", "Make one with: glm4-intel export SOURCE OUT")
-    print(f"loading {first[0]} …", file=sys.stderr, flush=True)
-    models.load(first[0], options.load.device, progress_bar() if sys.stderr.isatty() else lambda stage, share: None)
+    with loading_shown(first[0]) as shown:
+        models.load(first[0], options.load.device, shown)
     _serve(models, options)
     return 0
 

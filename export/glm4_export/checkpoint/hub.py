@@ -19,7 +19,9 @@ class Repository:
 
     name: str
     revision: str | None
-    """The commit; what was asked for where the hub can't be reached."""
+    """The branch, tag or commit that was asked for."""
+    commit: str | None = None
+    """What that is now; None where the hub can't be reached."""
     sizes: Mapping[str, int] = field(default_factory=dict)
     """Bytes of the files that an export needs; nothing where the hub can't be reached."""
 
@@ -33,29 +35,32 @@ class Repository:
         from huggingface_hub import try_to_load_from_cache
 
         def is_here(file: str) -> bool:
-            return isinstance(try_to_load_from_cache(self.name, file, revision=self.revision), str)
+            return isinstance(try_to_load_from_cache(self.name, file, revision=self.commit), str)
 
         return sum(size for file, size in self.sizes.items() if not is_here(file))
 
     def fetch_texts(self, place: Path | None = None) -> Path:
-        """Fetch what is not weights, into the hub's cache or `place`; its folder."""
+        """Fetch what is not weights, into the hub's cache or `place`; its folder.
+
+        The cache learns the name that was asked for, and knows it without the hub, too.
+        """
         from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 
         disable_progress_bars()
         try:
-            return self._fetch(_TEXTS, place)
+            return self._fetch(_TEXTS, self.commit if place else self.revision, place)
         finally:
             enable_progress_bars()
 
     def fetch(self) -> Path:
         """Fetch everything with the hub's own progress and resume; its folder in the hub's cache."""
-        return self._fetch((*_TEXTS, *_WEIGHTS))
+        return self._fetch((*_TEXTS, *_WEIGHTS), self.commit or self.revision)
 
-    def _fetch(self, patterns: tuple[str, ...], place: Path | None = None) -> Path:
+    def _fetch(self, patterns: tuple[str, ...], revision: str | None, place: Path | None = None) -> Path:
         from huggingface_hub import snapshot_download
 
         return _asked(self.name, lambda: Path(
-            snapshot_download(self.name, revision=self.revision, allow_patterns=list(patterns), local_dir=place)
+            snapshot_download(self.name, revision=revision, allow_patterns=list(patterns), local_dir=place)
         ))  # fmt: skip
 
 
@@ -76,7 +81,7 @@ def look_up(name: str, revision: str | None = None) -> Repository:
         raise Glm4Error(f"{name} is an adapter (LoRA) and no whole model", "Merge it into its base, and export that.")
     if not any(_is_one_of(file, _WEIGHTS) for file in sizes):
         raise Glm4Error(f"{name} has no weights in safetensors", "Give the repository of a GLM-4 checkpoint that has.")
-    return Repository(name, info.sha or revision, sizes)
+    return Repository(name, revision, info.sha, sizes)
 
 
 def cache_place() -> Path:
@@ -106,12 +111,12 @@ def _asked(name: str, ask: Callable[[], _T]) -> _T:
         raise Glm4Error(f"The hub has no repository {name}", "Check the name, or log in: hf auth login") from error
     except RevisionNotFoundError as error:
         raise Glm4Error(f"{name} has no such revision", "Give a branch, a tag or a commit of it.") from error
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, *_network_errors()) as error:
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, *network_errors()) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise _Unreachable(f"{name} can't be fetched: {reason}", "Run it again to resume, or give a folder.") from error
 
 
-def _network_errors() -> tuple[type[Exception], ...]:
+def network_errors() -> tuple[type[Exception], ...]:
     """What the client library of huggingface_hub raises; that of its versions before 1 raises OSError."""
     try:
         from httpx import HTTPError

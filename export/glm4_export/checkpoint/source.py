@@ -70,7 +70,7 @@ def look(source: str, revision: str | None = None, theta: float | None = None, p
         folder = repository.fetch()
         return replace(_whole(folder, source, folder.name, theta), fetched=True)
     return replace(
-        _described(repository.fetch_texts(place), source, repository.revision, theta), fetched=True, awaited=repository
+        _described(repository.fetch_texts(place), source, repository.commit, theta), fetched=True, awaited=repository
     )
 
 
@@ -78,7 +78,7 @@ def fetched(checkpoint: Checkpoint, theta: float | None = None) -> Checkpoint:
     """A checkpoint with its weights, fetched if they are awaited. Raises Glm4Error as `resolve` does."""
     if checkpoint.awaited is None:
         return checkpoint
-    whole = _whole(checkpoint.awaited.fetch(), checkpoint.source, checkpoint.awaited.revision, theta)
+    whole = _whole(checkpoint.awaited.fetch(), checkpoint.source, checkpoint.awaited.commit, theta)
     return replace(whole, fetched=True, template=checkpoint.template)
 
 
