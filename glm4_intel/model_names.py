@@ -88,9 +88,9 @@ def _is_for(source: str, place: Path) -> bool:
     return manifest is not None and manifest.source == source
 
 
-def nano_folder() -> Path:
-    """Where nano's int4 directory is, or will be."""
-    return cache_folder() / f"nano-int4-{__version__}"
+def nano_folder(recipe: str = "cpu") -> Path:
+    """Where nano's int4 directory is, or will be, as a recipe makes it."""
+    return cache_folder() / f"nano-{'int4' if recipe == 'cpu' else recipe}-{__version__}"
 
 
 def is_model(folder: Path) -> bool:

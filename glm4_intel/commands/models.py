@@ -13,6 +13,8 @@ from ..errors import Glm4Error
 from ..model_names import NANO, find, is_checkpoint, is_model, name_of, nano_folder, place_for
 
 MODEL_HELP = "a model directory, a name that glm4-intel list shows, nano, or a checkpoint (folder or OWNER/NAME)"
+_STDERR = 2
+"""Its file descriptor: standard output is the reply's alone."""
 _HUB_ID = r"\w[\w.-]*/\w[\w.-]*"
 
 
@@ -22,19 +24,19 @@ def model_path(text: str, device: str = "AUTO") -> Path:
     A checkpoint, on disk or on the hub, is exported into the models folder, for `device`, after whoever sits at the
     terminal has agreed. Raises Glm4Error with the command that exports it where nobody sits there.
     """
-    found = find(text)
+    found, recipe = find(text), "npu" if device.upper() == "NPU" else "cpu"  # which runs on a GPU alike
     if found == nano_folder():
-        return nano()
+        return nano(recipe)
     if found is not None:
-        return _exported(str(found.absolute()), device) if is_checkpoint(found) else found
-    return _exported(text, device) if re.fullmatch(_HUB_ID, text) else Path(text)
+        return _exported(str(found.absolute()), recipe) if is_checkpoint(found) else found
+    return _exported(text, recipe) if re.fullmatch(_HUB_ID, text) else Path(text)
 
 
-def nano() -> Path:
+def nano(recipe: str = "cpu") -> Path:
     """The nano model's int4 directory, exported if it is not there yet."""
-    folder = nano_folder()
+    folder = nano_folder(recipe)
     if not _whole(folder):
-        _run("export", NANO, str(folder), "--overwrite")
+        _run("export", NANO, str(folder), "--recipe", recipe, "--overwrite")
     return folder
 
 
@@ -49,8 +51,7 @@ def at_a_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _exported(source: str, device: str) -> Path:
-    recipe = "npu" if device.upper() == "NPU" else "cpu"  # which runs on a GPU alike
+def _exported(source: str, recipe: str) -> Path:
     folder = place_for(source, recipe)
     if is_model(folder):
         return folder
@@ -73,7 +74,7 @@ def _run(*arguments: str) -> None:
 
     Ctrl-C is the other process's to hear: it cleans up, and its status becomes this one's.
     """
-    process = subprocess.Popen([sys.executable, "-m", "glm4_intel", *arguments], stdout=sys.stderr)
+    process = subprocess.Popen([sys.executable, "-m", "glm4_intel", *arguments], stdout=_STDERR)
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         status = process.wait()

@@ -1,8 +1,9 @@
 """The Python packages that this toolkit needs, as its own metadata states them, and how to get what is missing."""
 
+import platform
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 
@@ -51,6 +52,11 @@ def requirements() -> Iterator[Requirement]:
         if match and not older and (extra is None or extra[1] != _DEVELOPMENT):
             specifier = f"{match['name']}{match['options'] or ''}{match['versions']}"
             yield Requirement(match["name"], specifier, extra[1] if extra else "")
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Those of Python and of the packages that are here."""
+    return {"python": platform.python_version()} | {name: version(name) for name in packages if installed(name)}
 
 
 def installed(package: str) -> bool:

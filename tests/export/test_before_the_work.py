@@ -12,6 +12,7 @@ from fake_hub import COMMIT, REPOSITORY, FakeHub
 from glm4_demos.nano import CHECKPOINT
 from glm4_intel import model_directory
 
+pytestmark = pytest.mark.enable_socket  # of a server on this machine
 WEIGHTS = "model.safetensors"
 
 
