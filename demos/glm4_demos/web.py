@@ -1,7 +1,6 @@
 """`glm4-intel web [MODEL]`: a chat page on this machine, for oneself or, with a password, for others."""
 
 import argparse
-import ipaddress
 import os
 import threading
 from collections.abc import Iterator
@@ -11,8 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glm4_intel.commands.model_arguments import add_model_arguments, load_options, loading_shown
-from glm4_intel.commands.models import MODEL_HELP, model_path, nano
+from glm4_intel.commands.models import MODEL_HELP, is_hub_id, model_path
 from glm4_intel.errors import Glm4Error
+from glm4_intel.model_names import NANO, find, is_checkpoint, is_model
+
+from .listening import in_url, is_local, require_free
 
 if TYPE_CHECKING:
     from glm4_intel.loading import LoadOptions
@@ -53,7 +55,7 @@ class WebArguments:
             raise Glm4Error(f"--port {self.port} is no port", "Give one from 1 to 65535.")
         if self.queue < 1:
             raise Glm4Error(f"--queue {self.queue} lets nobody in", "Give 1 or more.")
-        if not _is_local(self.host) and not self.auth and not self.no_auth:
+        if not is_local(self.host) and not self.auth and not self.no_auth:
             raise Glm4Error(
                 f"--host {self.host} lets other machines in without a password",
                 "Give --auth user:password, or say --no-auth.",
@@ -77,15 +79,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     options = _arguments(args)
+    _require_models(options.model)
+    require_free(options.host, options.port)  # before an export, too
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
     from .webpage.models import Models
 
     models = Models(_directory(options.model, options.load.device), options.load)
-    first = models.available()
-    if not first:
-        raise Glm4Error(f"{options.model} holds no model directory", "Make one with: glm4-intel export SOURCE OUT")
-    with loading_shown(first[0]) as shown:
-        models.load(first[0], options.load.device, shown)
+    first = models.available()[0]
+    with loading_shown(first) as shown:
+        models.load(first, options.load.device, shown)
     _serve(models, options)
     return 0
 
@@ -94,7 +96,7 @@ def _arguments(args: argparse.Namespace) -> WebArguments:
     return WebArguments(
         model=args.model,
         load=load_options(args),
-        host=args.host,
+        host=args.host.strip("[]"),
         port=args.port,
         auth=_auth(args.auth),
         no_auth=args.no_auth,
@@ -116,9 +118,9 @@ def _serve(models: "Models", options: WebArguments) -> None:
             blocks.launch(**_listening(options), **_appearance())
     except OSError as error:
         raise Glm4Error(
-            f"{options.host}:{options.port} can't be listened on: {error}", "Choose another with --port."
+            f"{in_url(options.host)}:{options.port} can't be listened on: {error}", "Choose another with --port."
         ) from error
-    print(f"http://{options.host}:{options.port}{options.root_path}  (Ctrl-C ends it)", flush=True)
+    print(f"http://{in_url(options.host)}:{options.port}{options.root_path}  (Ctrl-C ends it)", flush=True)
     threading.Event().wait()
 
 
@@ -135,7 +137,7 @@ def _no_proxies() -> Iterator[None]:
 def _listening(options: WebArguments) -> dict[str, Any]:
     """Gradio's options about where the page is, and for whom."""
     return {
-        "server_name": options.host,
+        "server_name": in_url(options.host),
         "server_port": options.port,
         "auth": options.auth,
         "root_path": options.root_path,
@@ -180,12 +182,20 @@ class _Headers:
         await self._app(scope, receive, sent)
 
 
+def _require_models(model: str | None) -> None:
+    """Raises Glm4Error where there is nothing to load and nothing to export."""
+    if model is None or model == NANO or is_hub_id(model):
+        return
+    folder = find(model)
+    if folder is None:
+        raise Glm4Error(f"There is no folder {model}", "Make a model with: glm4-intel export SOURCE OUT")
+    if not (is_model(folder) or is_checkpoint(folder) or any(is_model(each) for each in folder.iterdir())):
+        raise Glm4Error(f"{model} holds no model directory", "Make one with: glm4-intel export SOURCE OUT")
+
+
 def _directory(model: str | None, device: str) -> Path:
-    """The folder that was given, or the nano model's, exported if it is not there yet."""
-    folder = nano() if model is None else model_path(model, device)
-    if not folder.is_dir():
-        raise Glm4Error(f"There is no folder {folder}", "Make a model with: glm4-intel export SOURCE OUT")
-    return folder
+    """The model, or the folder of models, that was given; nano by default."""
+    return model_path(NANO if model is None else model, device)
 
 
 def _auth(text: str | None) -> tuple[str, str] | None:
@@ -195,10 +205,3 @@ def _auth(text: str | None) -> tuple[str, str] | None:
     if not (user and colon and password):
         raise Glm4Error("--auth is not of the form USER:PASSWORD", "For example: --auth ada:correct-horse")
     return user, password
-
-
-def _is_local(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

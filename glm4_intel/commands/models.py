@@ -15,7 +15,6 @@ from ..model_names import NANO, find, is_checkpoint, is_model, name_of, nano_fol
 MODEL_HELP = "a model directory, a name that glm4-intel list shows, nano, or a checkpoint (folder or OWNER/NAME)"
 _STDERR = 2
 """Its file descriptor: standard output is the reply's alone."""
-_HUB_ID = r"\w[\w.-]*/\w[\w.-]*"
 
 
 def model_path(text: str, device: str = "AUTO") -> Path:
@@ -29,7 +28,12 @@ def model_path(text: str, device: str = "AUTO") -> Path:
         return nano(recipe)
     if found is not None:
         return _exported(str(found.absolute()), recipe) if is_checkpoint(found) else found
-    return _exported(text, recipe) if re.fullmatch(_HUB_ID, text) else Path(text)
+    return _exported(text, recipe) if is_hub_id(text) else Path(text)
+
+
+def is_hub_id(text: str) -> bool:
+    """Whether a text has the form of the name of a repository on the hub."""
+    return re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", text) is not None
 
 
 def nano(recipe: str = "cpu") -> Path:
