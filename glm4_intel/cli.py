@@ -4,7 +4,7 @@ import argparse
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib import import_module
 
 from . import __version__
@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: (module, help)
     "bench": ("glm4_intel.commands.bench", "speed, memory, and the distance from what memory can give"),
     "list": ("glm4_intel.commands.list_models", "the models that are known by name"),
     "rm": ("glm4_intel.commands.remove", "remove a model: its own files, and nothing else"),
+    "completion": ("glm4_intel.commands.completion", "a script that completes this command line in bash or zsh"),
     "verify": ("glm4_intel.commands.verify", "is a model directory whole, and does this engine compute the same"),
     "doctor": (
         "glm4_intel.commands.doctor",
@@ -67,16 +68,27 @@ def _write_what_can_be_written() -> None:
 
 
 def _run(arguments: list[str]) -> int:
+    chosen = next((word for word in arguments if word in COMMANDS), "")
+    args = parser_with([chosen]).parse_args(arguments)
+    return int(import_module(COMMANDS[args.command][0]).run(args))
+
+
+def parser_with(chosen: Collection[str]) -> argparse.ArgumentParser:
+    """The parser of the command line, with the arguments of the chosen commands, whose modules alone are imported."""
+    from .machine.folders import settings_file
+
     parser = argparse.ArgumentParser(prog="glm4-intel", description="GLM-4-9B-Chat on Intel CPUs, GPUs and NPUs.")
     parser.add_argument("--version", action="version", version=f"glm4-intel {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    chosen = next((word for word in arguments if not word.startswith("-")), "")
     for name, (module, text) in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        if name == chosen:
+        if name in chosen:
             import_module(module).add_arguments(command)
-    args = parser.parse_args(arguments)
-    return int(import_module(COMMANDS[args.command][0]).run(args))
+            if (file := settings_file()).is_file():
+                from .commands.settings import apply
+
+                apply(file, name, COMMANDS, command)
+    return parser
 
 
 def _missing(name: str, arguments: Sequence[str]) -> tuple[str, str]:

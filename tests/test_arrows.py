@@ -37,6 +37,7 @@ FLOORS = (  # of glm4_intel, from the bottom up: a module may import what is on 
     ("agent",),
     ("commands",),
     ("cli",),
+    ("commands.completion",),
     ("__main__",),
 )
 PACKAGES_ALONE = {"glm4_intel", "glm4_intel.chat"}

@@ -12,7 +12,7 @@ from .. import model_directory
 from ..errors import Glm4Error
 from ..model_names import NANO, find, is_checkpoint, is_model, name_of, nano_folder, place_for
 
-MODEL_HELP = "a model directory, a name that glm4-intel list shows, nano, or a checkpoint (folder or OWNER/NAME)"
+MODEL_HELP = "a model directory, a name (see: glm4-intel list), nano, or a checkpoint (folder or OWNER/NAME)"
 _STDERR = 2
 """Its file descriptor: standard output is the reply's alone."""
 

@@ -8,7 +8,7 @@ from .models import asked, at_a_terminal
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="a name that glm4-intel list shows, or a model directory")
+    parser.add_argument("name", metavar="NAME", help="a model directory, or a name (see: glm4-intel list)")
     parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
