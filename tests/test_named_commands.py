@@ -33,7 +33,7 @@ def _ended(text: str, suffix: str) -> str:
         text = re.sub(r"\{[^{}]*\}", "X", text)  # a value of an f-string
         text = re.split(r"\"(?:[,)]|$| if)|'\)|\\n|[.;,)](?:\s|,|$)", text)[0]
         text += '"' * (text.count('"') % 2)
-    return text.strip().rstrip("\\:')")
+    return text.strip().rstrip("\\:').")
 
 
 FOUND = sorted(set(named_commands()))

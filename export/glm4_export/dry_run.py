@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from glm4_intel.machine.memory import available_memory
 
 from .checkpoint.source import Checkpoint
-from .estimate import Estimate, gigabytes, require_room
+from .estimate import Estimate, require_room
 from .making import MakeOptions, Maker, examined, writings
 
 _LINE = 100e6 / 8
@@ -32,9 +32,9 @@ def outlook(source: str, out: Path, maker: Maker, options: MakeOptions) -> Itera
     needed, planned = maker.estimate(checkpoint), writings(checkpoint, place, maker)
     yield f"checkpoint  {_described(checkpoint)}"
     for writing in planned:
-        free = gigabytes(shutil.disk_usage(writing.folder).free)
-        yield f"disk        {gigabytes(writing.size)} for {writing.what}, in {writing.place}; {free} free"
-    yield f"memory      {gigabytes(needed.memory)}; {gigabytes(available_memory())} available"
+        free = _size(shutil.disk_usage(writing.folder).free)
+        yield f"disk        {_size(writing.size)} for {writing.what}, in {writing.place}; {free} free"
+    yield f"memory      {_size(needed.memory)}; {_size(available_memory())} available"
     yield f"time        {_time(checkpoint, needed)}"
     if not options.ignore_limits:
         require_room(needed, planned)
@@ -42,7 +42,7 @@ def outlook(source: str, out: Path, maker: Maker, options: MakeOptions) -> Itera
 
 def _described(checkpoint: Checkpoint) -> str:
     kind = f"{checkpoint.layout.architecture}, {checkpoint.config['num_hidden_layers']} layers"
-    return f"{checkpoint.source}: {kind}, {gigabytes(checkpoint.weight_bytes)} of weights"
+    return f"{checkpoint.source}: {kind}, {_size(checkpoint.weight_bytes)} of weights"
 
 
 def _time(checkpoint: Checkpoint, needed: Estimate) -> str:
@@ -60,3 +60,7 @@ def _span(shortest: float, longest: float) -> str:
     unit, size = ("s", 1) if longest < 120 else ("minutes", 60)
     first, last = max(1, round(shortest / size)), max(1, round(longest / size))
     return f"about {first} {unit}" if first == last else f"about {first} to {last} {unit}"
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.0f} MB"

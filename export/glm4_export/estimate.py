@@ -86,4 +86,4 @@ def layer_weights(config: dict[str, Any]) -> int:
 
 def gigabytes(size: int) -> str:
     """A size for people."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.0f} MB"
+    return f"{size / 1e9:.1f} GB"
