@@ -1,9 +1,11 @@
 """One line of a terminal that is drawn over itself, and leaves no trace when it ends."""
 
-import shutil
+import os
 import sys
 
 _BAR = 24
+_COLUMNS = 80
+"""Where the terminal does not tell."""
 _ERASE = "\r\x1b[K"
 
 
@@ -19,8 +21,7 @@ class StatusLine:
         if not self.live:
             return
         line = text if share is None else f"{bar(share)} {text}"
-        room = shutil.get_terminal_size().columns - 1  # a full line would wrap, and stay
-        self._write(f"{_ERASE}{line[:room]}")
+        self._write(f"{_ERASE}{line[: _columns() - 1]}")  # a full line would wrap, and stay
         self._shown = True
 
     def clear(self) -> None:
@@ -33,6 +34,14 @@ class StatusLine:
     def _write(text: str) -> None:
         sys.stderr.write(text)
         sys.stderr.flush()
+
+
+def _columns() -> int:
+    """How wide the terminal of standard error is."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or _COLUMNS
+    except OSError:
+        return _COLUMNS
 
 
 def bar(share: float) -> str:
