@@ -3,9 +3,8 @@
 import argparse
 import io
 import os
-import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib import import_module
 
 from . import __version__
@@ -17,16 +16,21 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: (module, help)
         "glm4_export.commands.quantize",
         "checkpoint to weights packed for this processor; quantize/README.md",
     ),
-    "chat": ("glm4_demos.chat", "talk to a model in the terminal, or get one reply with --prompt"),
+    "chat": ("glm4_demos.chat", "talk to a model in the terminal, or ask it one question"),
     "web": ("glm4_demos.web", "a chat page on this machine; without MODEL, with the nano model"),
     "demo": ("glm4_demos.demo", "export the embedded nano model and ask it three questions; offline"),
     "bench": ("glm4_intel.commands.bench", "speed, memory, and the distance from what memory can give"),
+    "list": ("glm4_intel.commands.list_models", "the models that are known by name"),
+    "rm": ("glm4_intel.commands.remove", "remove a model: its own files, and nothing else"),
+    "completion": ("glm4_intel.commands.completion", "a script that completes this command line in bash or zsh"),
     "verify": ("glm4_intel.commands.verify", "is a model directory whole, and does this engine compute the same"),
     "doctor": (
         "glm4_intel.commands.doctor",
         "devices and drivers: what there is, what is missing, what to use",
     ),
 }
+_EXTRAS = {"export": "export", "demo": "export", "web": "web"}
+"""The extras of pyproject.toml that commands can't do without."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,10 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), "Check the path and the disk."
         )
     except ModuleNotFoundError as error:
-        extra = _extra_of((error.name or "").partition(".")[0])
-        if extra is None:
-            raise
-        return _failed(f"This command needs the package {error.name}", f'Run: pip install "glm4-intel[{extra}]"')
+        return _failed(*_missing(error.name or "", arguments))
     except RuntimeError as error:
         if "can't start new thread" not in str(error):
             raise
@@ -67,27 +68,37 @@ def _write_what_can_be_written() -> None:
 
 
 def _run(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="glm4-intel", description="GLM-4-9B-Chat on Intel CPUs, GPUs and NPUs.")
-    parser.add_argument("--version", action="version", version=f"glm4-intel {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    chosen = next((word for word in arguments if not word.startswith("-")), "")
-    for name, (module, text) in COMMANDS.items():
-        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        if name == chosen:
-            import_module(module).add_arguments(command)
-    args = parser.parse_args(arguments)
+    chosen = next((word for word in arguments if word in COMMANDS), "")
+    args = parser_with([chosen]).parse_args(arguments)
     return int(import_module(COMMANDS[args.command][0]).run(args))
 
 
-def _extra_of(module: str) -> str | None:
-    """Which of this package's extras brings a module, as its own metadata says; None for one that none brings."""
-    from importlib.metadata import requires
+def parser_with(chosen: Collection[str]) -> argparse.ArgumentParser:
+    """The parser of the command line, with the arguments of the chosen commands, whose modules alone are imported."""
+    from .machine.folders import settings_file
 
-    for requirement in requires("glm4-intel") or ():
-        match = re.match(r"([\w.-]+).*extra == \"([\w-]+)\"", requirement)
-        if match and match[1].replace("-", "_").startswith(module) and match[2] != "dev":
-            return match[2]
-    return None
+    parser = argparse.ArgumentParser(prog="glm4-intel", description="GLM-4-9B-Chat on Intel CPUs, GPUs and NPUs.")
+    parser.add_argument("--version", action="version", version=f"glm4-intel {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (module, text) in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        if name in chosen:
+            import_module(module).add_arguments(command)
+            if (file := settings_file()).is_file():
+                from .commands.settings import apply
+
+                apply(file, name, COMMANDS, command)
+    return parser
+
+
+def _missing(name: str, arguments: Sequence[str]) -> tuple[str, str]:
+    """What is said of a module that is not there, and the command that brings it and the rest for this command."""
+    from .machine.packages import pip_command
+
+    module, extra = name.partition(".")[0], next((_EXTRAS[word] for word in arguments if word in _EXTRAS), "")
+    if module.startswith("glm4_"):
+        return f"This installation lacks its part {module}", "Install glm4-intel again: pip install . in its folder"
+    return f"This command needs the package {module}, which is not installed", f"Run: {pip_command(module, extra)}"
 
 
 def _failed(message: str, hint: str) -> int:

@@ -115,7 +115,7 @@ def read(path: str | Path) -> ModelDirectory:
     directory = Path(path)
     if not directory.is_dir():
         raise Glm4Error(f"There is no model directory {directory}", "Make one with: glm4-intel export SOURCE OUT")
-    manifest = _read_manifest(directory)
+    manifest = read_manifest(directory)
     if manifest is None and directory.name.endswith(UNFINISHED):
         raise Glm4Error(f"{directory} is an unfinished export", "Run the export again.")
     if manifest:
@@ -191,7 +191,8 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
-def _read_manifest(directory: Path) -> Manifest | None:
+def read_manifest(directory: Path) -> Manifest | None:
+    """The manifest, None where there is none; the files are not looked at. Raises Glm4Error for a damaged one."""
     path = directory / MANIFEST
     if not path.is_file():
         return None

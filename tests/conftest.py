@@ -8,6 +8,8 @@ from pathlib import Path
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["GLM4_CACHE"] = tempfile.mkdtemp(prefix="glm4-cache-")
 os.environ["GLM4_DATA"] = tempfile.mkdtemp(prefix="glm4-data-")
+os.environ["GLM4_MODELS"] = os.path.join(os.environ["GLM4_CACHE"], "models")
+os.environ["GLM4_CONFIG"] = os.path.join(os.environ["GLM4_CACHE"], "config.toml")
 
 import pytest
 

@@ -17,6 +17,7 @@ FLOORS = (  # of glm4_intel, from the bottom up: a module may import what is on 
     ("errors",),
     ("machine", "sandbox"),
     ("model_directory",),
+    ("model_names",),
     ("devices",),
     ("chat.template_sandbox", "chat.template_work"),
     ("chat.tools", "chat.messages", "chat.segments", "chat.events", "chat.json_grammar", "chat.template"),
@@ -37,6 +38,7 @@ FLOORS = (  # of glm4_intel, from the bottom up: a module may import what is on 
     ("agent",),
     ("commands",),
     ("cli",),
+    ("commands.completion",),
     ("__main__",),
 )
 PACKAGES_ALONE = {"glm4_intel", "glm4_intel.chat"}

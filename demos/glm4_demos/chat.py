@@ -1,4 +1,4 @@
-"""`glm4-intel chat MODEL`: a conversation in the terminal, or one reply with --prompt."""
+"""`glm4-intel chat MODEL [QUESTION]`: a conversation in the terminal, or one reply."""
 
 import argparse
 import sys
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glm4_intel.commands.model_arguments import add_model_arguments, load_options, load_shown
+from glm4_intel.commands.models import MODEL_HELP, model_path
 from glm4_intel.commands.output import print_json
 from glm4_intel.errors import Glm4Error
 
@@ -35,18 +36,20 @@ class ChatArguments:
 
     def __post_init__(self) -> None:
         if self.json and self.prompt is None:
-            raise Glm4Error("--json needs --prompt", 'For example: glm4-intel chat MODEL --prompt "你好" --json')
+            raise Glm4Error("--json needs --prompt", 'For example: glm4-intel chat MODEL "你好" --json')
         if self.prompt is not None and self.tools:
-            raise Glm4Error("--tools is for a conversation", "Leave out --prompt.")
+            raise Glm4Error("--tools is for a conversation", "Leave out the question.")
         if self.prompt is not None and self.resume:
-            raise Glm4Error("--resume is for a conversation", "Leave out --prompt.")
+            raise Glm4Error("--resume is for a conversation", "Leave out the question.")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", type=Path, help="a model directory")
-    parser.add_argument("--prompt", metavar="TEXT", help="print one reply to TEXT and leave; - reads standard input")
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    parser.add_argument("prompt", metavar="QUESTION", nargs="?",
+                        help="print one reply and leave; - reads it from standard input")  # fmt: skip
+    parser.add_argument("--prompt", dest="prompt_option", metavar="TEXT", help="the same as QUESTION")
     parser.add_argument("--system", metavar="TEXT", help="a system message")
-    parser.add_argument("--json", action="store_true", help="with --prompt: print the reply as one JSON object")
+    parser.add_argument("--json", action="store_true", help="with a question: print the reply as one JSON object")
     parser.add_argument("--tools", default="", metavar="NAME,…", help="tools to begin with; /tools lists them")
     parser.add_argument("--resume", action="store_true", help="go on with the conversation that was saved last")
     parser.add_argument("--max-new-tokens", type=int, metavar="N", help="end a reply after N tokens")
@@ -59,9 +62,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     options = _arguments(args)
+    question = _question(options)
     runtime = load_shown(options.model, options.load)
-    if options.prompt is not None:
-        return _answer(runtime, options)
+    if question is not None:
+        return _answer(runtime, question, options)
     from .terminal import Terminal
 
     return Terminal(
@@ -76,25 +80,37 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _arguments(args: argparse.Namespace) -> ChatArguments:
+    from glm4_intel import GenerationParams
+
+    if args.prompt is not None and args.prompt_option is not None:
+        raise Glm4Error("--prompt and QUESTION are the same", "Give one of them.")
+    sampling = {name: getattr(args, name) for name in _SAMPLING if getattr(args, name) is not None}
+    GenerationParams().override(**sampling)  # what can't be is told before the model is loaded
+    load = load_options(args)
     return ChatArguments(
-        model=args.model,
-        load=load_options(args),
+        model=model_path(args.model, load.device),
+        load=load,
         system=args.system,
-        prompt=args.prompt,
+        prompt=args.prompt if args.prompt_option is None else args.prompt_option,
         json=args.json,
         tools=[name for name in args.tools.split(",") if name],
         resume=args.resume,
-        sampling={name: getattr(args, name) for name in _SAMPLING if getattr(args, name) is not None},
+        sampling=sampling,
     )
 
 
-def _answer(runtime: "Runtime", options: ChatArguments) -> int:
+def _question(options: ChatArguments) -> str | None:
+    """What is asked, None for a conversation. Raises Glm4Error where it is empty."""
+    text = sys.stdin.read() if options.prompt == "-" else options.prompt
+    if text is not None and not text.strip():
+        raise Glm4Error("The prompt is empty", 'Give one: glm4-intel chat MODEL "Hello"')
+    return text
+
+
+def _answer(runtime: "Runtime", text: str, options: ChatArguments) -> int:
     """One reply on stdout, as text while it comes or as JSON when it is whole."""
     from glm4_intel import Reply
 
-    text = sys.stdin.read() if options.prompt == "-" else options.prompt
-    if not text:
-        raise Glm4Error("The prompt is empty", 'Give one: --prompt "Hello"')
     system = [{"role": "system", "content": options.system}] if options.system else []
     chunks = runtime.stream([*system, {"role": "user", "content": text}], **options.sampling)
     if options.json:

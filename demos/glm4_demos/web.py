@@ -1,7 +1,6 @@
 """`glm4-intel web [MODEL]`: a chat page on this machine, for oneself or, with a password, for others."""
 
 import argparse
-import ipaddress
 import os
 import signal
 import sys
@@ -12,9 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glm4_intel.commands.model_arguments import add_model_arguments, load_options, progress_bar
+from glm4_intel.commands.model_arguments import add_model_arguments, load_options, loading_shown
+from glm4_intel.commands.models import MODEL_HELP, is_hub_id, model_path
 from glm4_intel.errors import Glm4Error
+from glm4_intel.model_names import NANO, find, is_checkpoint, is_model
 
+from .listening import in_url, is_local, require_free
 from .tools import TOOLS
 from .webpage.door.logins import Passwords, read_passwords
 from .webpage.door.names import Authority, Names
@@ -31,8 +33,8 @@ if TYPE_CHECKING:
 class WebArguments:
     """What the command line asks for."""
 
-    model: Path | None
-    """A model directory or a folder of them; None takes the embedded nano model."""
+    model: str | None
+    """A model, or a folder of them; None takes the embedded nano model."""
     load: "LoadOptions"
     host: str = "127.0.0.1"
     port: int = 7860
@@ -68,7 +70,7 @@ class WebArguments:
                 f"--allowed-host {wrong[0]} is no name", "Give NAME or NAME:PORT, such as chat.example.org."
             )
         passwords = self.passwords()  # a file of them is read before a model is
-        if not _is_local(self.host) and not passwords and not self.no_auth:
+        if not is_local(self.host) and not passwords and not self.no_auth:
             raise Glm4Error(
                 f"--host {self.host} lets other machines in without a password",
                 "Give --auth-file FILE or --auth user:password, or say --no-auth.",
@@ -81,12 +83,12 @@ class WebArguments:
     @property
     def personal(self) -> bool:
         """Whether whoever comes is the person whose machine this is: not through a proxy, nor from another machine."""
-        return _is_local(self.host) and not self.allowed_hosts and not self.root_path
+        return is_local(self.host) and not self.allowed_hosts and not self.root_path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", nargs="?", type=Path,
-                        help="a model directory, or a folder of them (default: the embedded nano model)")  # fmt: skip
+    parser.add_argument("model", metavar="MODEL", nargs="?",
+                        help=f"{MODEL_HELP}; or a folder of models (default: nano)")  # fmt: skip
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
     parser.add_argument("--port", type=int, default=7860, help="port to listen on (default 7860)")
     parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask for these; conversations are then the user's")
@@ -107,15 +109,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     options = _arguments(args)
+    _require_models(options.model)
+    require_free(options.host, options.port)  # before an export, too
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
     from .webpage.models import Models
 
-    models = Models(_directory(options.model), options.load)
-    first = models.available()
-    if not first:
-        raise Glm4Error(f"{options.model} holds no model directory", "Make one with: glm4-intel export SOURCE OUT")
-    print(f"loading {first[0]} …", file=sys.stderr, flush=True)
-    models.load(first[0], options.load.device, progress_bar() if sys.stderr.isatty() else lambda stage, share: None)
+    models = Models(_directory(options.model, options.load.device), options.load)
+    first = models.available()[0]
+    with loading_shown(first) as shown:
+        models.load(first, options.load.device, shown)
     _serve(models, options)
     return 0
 
@@ -124,7 +126,7 @@ def _arguments(args: argparse.Namespace) -> WebArguments:
     return WebArguments(
         model=args.model,
         load=load_options(args),
-        host=args.host,
+        host=args.host.strip("[]"),
         port=args.port,
         auth=_auth(args.auth),
         auth_file=args.auth_file,
@@ -145,7 +147,7 @@ def _serve(models: "Models", options: WebArguments) -> None:
 
     uploads = Uploads(options.max_upload << 20)
     with served(models, options, uploads):
-        print(f"http://{_bracketed(options.host)}:{options.port}{options.root_path}  (Ctrl-C ends it)", flush=True)
+        print(f"http://{in_url(options.host)}:{options.port}{options.root_path}  (Ctrl-C ends it)", flush=True)
         _wait()
 
 
@@ -160,7 +162,7 @@ def served(models: "Models", options: WebArguments, uploads: "Uploads") -> Itera
         yield
     except OSError as error:
         raise Glm4Error(
-            f"{options.host}:{options.port} can't be listened on: {error}", "Choose another with --port."
+            f"{in_url(options.host)}:{options.port} can't be listened on: {error}", "Choose another with --port."
         ) from error
     finally:
         blocks.close(verbose=False)
@@ -202,7 +204,7 @@ def _no_proxies() -> Iterator[None]:
 def _listening(options: WebArguments) -> dict[str, Any]:
     """Gradio's options about where the page is, and for whom."""
     return {
-        "server_name": _bracketed(options.host),
+        "server_name": in_url(options.host),
         "server_port": options.port,
         "auth": Passwords(passwords) if (passwords := options.passwords()) else None,
         "auth_message": "After five attempts, each takes some seconds.",
@@ -246,15 +248,20 @@ def _app(options: WebArguments, uploads: "Uploads") -> dict[str, Any]:
     return {"lifespan": lifespan, "docs_url": None, "redoc_url": None}
 
 
-def _directory(model: Path | None) -> Path:
-    """The folder that was given, or the nano model's, exported if it is not there yet."""
-    if model is None:
-        from .demo import nano_directory
-
-        return nano_directory()
-    if not model.is_dir():
+def _require_models(model: str | None) -> None:
+    """Raises Glm4Error where there is nothing to load and nothing to export."""
+    if model is None or model == NANO or is_hub_id(model):
+        return
+    folder = find(model)
+    if folder is None:
         raise Glm4Error(f"There is no folder {model}", "Make a model with: glm4-intel export SOURCE OUT")
-    return model
+    if not (is_model(folder) or is_checkpoint(folder) or any(is_model(each) for each in folder.iterdir())):
+        raise Glm4Error(f"{model} holds no model directory", "Make one with: glm4-intel export SOURCE OUT")
+
+
+def _directory(model: str | None, device: str) -> Path:
+    """The model, or the folder of models, that was given; nano by default."""
+    return model_path(NANO if model is None else model, device)
 
 
 def _auth(text: str | None) -> tuple[str, str] | None:
@@ -264,15 +271,3 @@ def _auth(text: str | None) -> tuple[str, str] | None:
     if not (user and colon and password):
         raise Glm4Error("--auth is not of the form USER:PASSWORD", "For example: --auth ada:correct-horse")
     return user, password
-
-
-def _bracketed(host: str) -> str:
-    """The host as it stands in an address."""
-    return f"[{host}]" if ":" in host and not host.startswith("[") else host
-
-
-def _is_local(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from glm4_intel.backends import engine
 from glm4_intel.chat.template import read_template_file
 from glm4_intel.chat.tokenizer import ChatTokenizer
-from glm4_intel.model_directory import FileRecord, record, write_manifest
+from glm4_intel.model_directory import FileRecord, record, write_json, write_manifest
 
-from .checkpoint.source import Checkpoint, resolve
+from .checkpoint.hub import cache_place
+from .checkpoint.source import Checkpoint, fetched, look
 from .directory.card import write_card
 from .directory.manifest import manifest_of
 from .directory.staging import finish, growing, require_place
-from .estimate import Estimate, require_room
+from .estimate import Estimate, Writing, require_room
 from .progress import Progress, interruptibly
 
 if TYPE_CHECKING:
@@ -87,6 +88,10 @@ class Maker(Protocol):
         """Raises Glm4Error, before any work, for a checkpoint or an environment that the maker can't work with."""
         ...
 
+    def require_texts(self, tokenizer: ChatTokenizer) -> None:
+        """Raises Glm4Error, before any work, for files of texts that can't be used."""
+        ...
+
     def estimate(self, checkpoint: Checkpoint) -> Estimate:
         """What it will take."""
         ...
@@ -112,23 +117,51 @@ def make(
     """
     progress, place = progress or Progress(), Path(os.path.abspath(out))
     progress.stage("reading the checkpoint")
-    checkpoint = resolve(source, options.revision, options.rope_theta)
-    if options.chat_template:
-        checkpoint = replace(checkpoint, template=read_template_file(options.chat_template))
-    require_place(place, checkpoint.path, options.overwrite)
-    maker.require_fit(checkpoint)
-    if not options.ignore_limits:
-        require_room(maker.estimate(checkpoint), place)
+    checkpoint = examined(source, place, maker, options)
     with growing(place) as directory:
-        interruptibly(partial(_fill, directory, checkpoint, maker, progress), progress)
+        interruptibly(partial(_fill, directory, checkpoint, maker, options, progress), progress)
     return out
 
 
-def _fill(directory: Path, checkpoint: Checkpoint, maker: Maker, progress: Progress) -> None:
+def examined(source: str, place: Path, maker: Maker, options: MakeOptions, texts: Path | None = None) -> Checkpoint:
+    """The checkpoint, when all has been checked that can be before its weights are fetched or touched.
+
+    `texts` is where a repository's small files are fetched to, the hub's cache by default. Raises Glm4Error as `make`.
+    """
+    require_place(place, None, options.overwrite)
+    template = read_template_file(options.chat_template) if options.chat_template else None
+    checkpoint = replace(look(source, options.revision, options.rope_theta, texts), template=template)
+    require_place(place, checkpoint.path, options.overwrite)
+    _require_possible(checkpoint, place, maker, options)
+    return checkpoint
+
+
+def _require_possible(checkpoint: Checkpoint, place: Path, maker: Maker, options: MakeOptions) -> None:
+    """Raises Glm4Error where the maker refuses the checkpoint, or the machine has no room."""
+    maker.require_fit(checkpoint)
+    if not options.ignore_limits:
+        require_room(maker.estimate(checkpoint), writings(checkpoint, place, maker))
+
+
+def writings(checkpoint: Checkpoint, place: Path, maker: Maker) -> list[Writing]:
+    """What will be written, and where: what the hub still has to give, and the model directory."""
+    output = Writing("the model directory", place, maker.estimate(checkpoint).output)
+    if checkpoint.awaited is None:
+        return [output]
+    return [Writing("the download", cache_place(), checkpoint.awaited.missing_bytes), output]
+
+
+def _fill(directory: Path, checkpoint: Checkpoint, maker: Maker, options: MakeOptions, progress: Progress) -> None:
     """Everything in the model directory, the manifest last."""
     from .checkpoint.tokenizer import write_texts
 
     tokenizer = write_texts(checkpoint, directory)
+    maker.require_texts(tokenizer)
+    if checkpoint.awaited:
+        progress.stage(f"fetching {checkpoint.source}", shown=True)
+        checkpoint = fetched(checkpoint, options.rope_theta)
+        _require_possible(checkpoint, directory, maker, options)
+        write_json(directory / "config.json", checkpoint.config)  # whose head is known to be trained or tied only now
     if not tokenizer.chats:
         progress.note(f"{checkpoint.source} has no chat template and completes text; --chat-template FILE gives it one")
     if dropped := tokenizer.dropped:

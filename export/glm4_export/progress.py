@@ -10,6 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from glm4_intel.commands.status_line import StatusLine
+from glm4_intel.model_names import name_of
+
 _LOOK_UP = 0.2
 """Seconds between two looks at the clock, and at Ctrl-C, while a library works."""
 
@@ -36,20 +39,30 @@ class Progress:
         """The last stage has ended, well or not."""
 
 
+_ENDS = {  # how a stage's name begins: what is done of the whole when it ends, as the 9B's time was shared out
+    "reading": 0.14, "checking": 0.15, "running": 0.16, "converting to": 0.28, "compressing": 0.68, "quantizing": 0.9,
+    "saving": 0.9, "converting the tokenizer": 0.91, "comparing": 0.92, "taking": 0.99, "writing": 1.0,
+}  # fmt: skip
+"""benchmarks/BENCHMARKS.md, "Exporting the 9B". A stage that is not here, such as a download, is beside the bar."""
+
+
 class TerminalProgress(Progress):
-    """A line on stderr for each stage: what, how much and how long is left, then how long it took."""
+    """One bar in a terminal; in a log file a line for each stage, which says how long it took."""
 
     def __init__(self) -> None:
-        self._name, self._started = "", 0.0
+        self._line, self._name, self._started = StatusLine(), "", 0.0
         self._total = self._done = 0
-        self._unit, self._live = "B", False
+        self._unit, self._shown, self._begin, self._end = "B", False, 0.0, 0.0
 
     def stage(self, name: str, total: int = 0, unit: str = "B", shown: bool = False) -> None:
         self.done()
-        self._name, self._total, self._unit, self._done = name, total, unit, 0
+        self._name, self._total, self._unit, self._done, self._shown = name, total, unit, 0, shown
+        self._begin = self._end
+        self._end = next((end for start, end in _ENDS.items() if name.startswith(start)), self._begin)
         self._started = time.perf_counter()
-        self._live = sys.stderr.isatty() and not shown
-        self._write(f"{name} …{os.linesep if shown else ' '}")
+        if shown or not self._line.live:
+            self._write(f"{name} …{os.linesep if shown else ' '}")
+        self.tick()
 
     def advance(self, size: int) -> None:
         self._done += size
@@ -59,21 +72,23 @@ class TerminalProgress(Progress):
         self._write(f"note: {text}\n")
 
     def tick(self) -> None:
-        if not (self._live and self._name):
-            return
-        passed, said = time.perf_counter() - self._started, ""
-        if self._total and self._done:
-            share = min(1.0, self._done / self._total)
-            said = f"{self._amount()}, {passed * (1 - share) / share:.0f} s left"
-        elif passed >= 1:
-            said = f"{passed:.0f} s"
-        self._write(f"\r\033[K{self._name} … {said} ")
+        if self._name and not self._shown:
+            done = min(1.0, self._done / self._total) if self._total else 0.0
+            share = self._begin + done * (self._end - self._begin)
+            self._line.show(f"{self._name}{self._told(done)}", share)
 
     def done(self) -> None:
-        if self._name:
-            start = f"\r\033[K{self._name} … " if self._live else ""
-            self._write(f"{start}{time.perf_counter() - self._started:.1f} s\n")
-            self._name = ""
+        self._line.clear()
+        if self._name and not self._line.live:
+            self._write(f"{time.perf_counter() - self._started:.1f} s\n")
+        self._name = ""
+
+    def _told(self, done: float) -> str:
+        """What is done of the stage, and how long the rest takes; of a stage that can't tell, how long it has taken."""
+        passed = time.perf_counter() - self._started
+        if done:
+            return f": {self._amount()}, {passed * (1 - done) / done:.0f} s left"
+        return f", {passed:.0f} s" if passed >= 1 else ""
 
     def _amount(self) -> str:
         if self._unit == "B":
@@ -112,12 +127,13 @@ def interruptibly(work: Callable[[], None], progress: Progress) -> None:
 def making(out: Path) -> Iterator[TerminalProgress]:
     """The progress of a command that makes a model directory, which SIGTERM ends like Ctrl-C; at last, what next."""
     signal.signal(signal.SIGTERM, _terminated)
-    progress = TerminalProgress()
+    progress, started = TerminalProgress(), time.perf_counter()
     try:
         yield progress
     finally:
         progress.done()
-    print(f"{out} is ready. Talk to it: glm4-intel chat {out}", file=sys.stderr)
+    seconds = time.perf_counter() - started
+    print(f"{out} is ready, after {seconds:.1f} s. Talk to it: glm4-intel chat {name_of(out)}", file=sys.stderr)
 
 
 def _terminated(signum: int, frame: FrameType | None) -> None:

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 
 from ..errors import Glm4Error
+from ..machine.packages import installed, pip_command
 from ..model_directory import ModelDirectory
 from .base import Backend, Engine, Plan, Request
 from .options import EngineOptions, LoadOptions
@@ -20,7 +20,7 @@ class BackendEntry:
     module: str
     """Offers `plan`, `create` and `fingerprint`: see `base.Engine`."""
     installation: str
-    """Where the packages that it needs come from."""
+    """Where the packages that it needs come from; empty where pip brings them."""
     packages: tuple[str, ...]
     """Those whose versions belong to a figure that was measured."""
     weights: str
@@ -34,12 +34,12 @@ class BackendEntry:
 _CHAT = "    glm4-intel chat DIR"
 BACKENDS: dict[str, BackendEntry] = {  # the first is taken for a directory that does not say
     "openvino_genai": BackendEntry(
-        "glm4_intel.backends.genai", "Run: pip install glm4-intel", ("openvino", "openvino-genai"),
+        "glm4_intel.backends.genai", "", ("openvino", "openvino-genai"),
         "OpenVINO IR", "openvino", ("openvino", "nncf"),
-        f"    pip install glm4-intel\n{_CHAT}\n\nor with `openvino_genai.LLMPipeline(DIR, \"CPU\")`.",
+        f"{_CHAT}\n\nor with `openvino_genai.LLMPipeline(DIR, \"CPU\")`.",
     ),
     "optimum": BackendEntry(
-        "glm4_intel.backends.optimum", 'Run: pip install "glm4-intel[export]"', ("openvino", "optimum-intel"),
+        "glm4_intel.backends.optimum", "", ("openvino", "optimum-intel"),
         "OpenVINO IR", "openvino", ("openvino", "nncf"), f"{_CHAT} --backend optimum",
     ),
     "itrex": BackendEntry(
@@ -59,17 +59,10 @@ def engine(name: str) -> Engine:
     try:
         module: Engine = import_module(entry.module)
     except ImportError as error:
-        missing = next((package for package in entry.packages if not _installed(package)), error.name)
-        raise Glm4Error(f"The backend {name} needs the package {missing}", entry.installation) from error
+        missing = next((package for package in entry.packages if not installed(package)), error.name or "")
+        hint = entry.installation or f"Run: {pip_command(missing.replace('-', '_'))}"
+        raise Glm4Error(f"The backend {name} needs the package {missing}", hint) from error
     return module
-
-
-def _installed(package: str) -> bool:
-    try:
-        version(package)
-    except PackageNotFoundError:
-        return False
-    return True
 
 
 def backend_name(directory: ModelDirectory, asked: str | None = None) -> str:

@@ -1,11 +1,14 @@
-"""`glm4-intel doctor [DIR …]`: what this machine has, what it lacks and how to get that, and what would be chosen."""
+"""`glm4-intel doctor [MODEL …]`: what this machine has, what it lacks and how to get that, and what fits on it."""
 
 import argparse
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Glm4Error
+from ..model_names import NANO, find
+from .models import nano
 from .output import print_json
 
 if TYPE_CHECKING:
@@ -20,13 +23,17 @@ class DoctorArguments:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("directories", metavar="DIR", nargs="*", type=Path, help="model directories to judge")
+    parser.add_argument("models", metavar="MODEL", nargs="*", help="models to judge: names or directories")
     parser.add_argument("--properties", action="store_true", help="each profile's properties, and why")
+    parser.add_argument("--try", dest="try_device", metavar="DEVICE", help="run nano on a device and write a report")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="where to (default glm4-intel-report-DEVICE.json)")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    options = DoctorArguments(args.directories, args.properties, args.json)
+    if args.try_device:
+        return _try(args.try_device, args.report)
+    options = DoctorArguments([_directory(text) for text in args.models], args.properties, args.json)
     if options.properties:
         found = _profiles()
         print_json(found, indent=2) if options.json else print(_profiles_as_text(found))
@@ -36,6 +43,28 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _try(device: str, report_file: Path | None) -> int:
+    """Nano on a device; 0 where it computes what the CPU computes."""
+    from .trying import try_device
+
+    file = report_file or Path(f"glm4-intel-report-{device.upper()}.json")
+    if not file.absolute().parent.is_dir():
+        raise Glm4Error(f"There is no folder {file.parent}", "Make it first.")
+    report = try_device(device, file)
+    print(*(f"{key:18}{report[key]}" for key in TOLD if report.get(key) is not None), sep="\n")
+    print(f"The report, which holds no names and no paths, is {file}", file=sys.stderr)
+    return 0 if report["verdict"] == "agrees" else 1
+
+
+TOLD = ("tried", "verdict", "error", "same_replies", "logits_difference", "load_seconds", "first_token_ms",
+        "tokens_per_second")  # fmt: skip
+
+
+def _directory(text: str) -> Path:
+    """A model that exists or is nano; no checkpoint is exported to be judged."""
+    return nano() if text == NANO else find(text) or Path(text)
+
+
 def examine(directories: list[Path]) -> dict[str, Any]:
     """Everything that `doctor` knows, as JSON-like data."""
     from ..agent.python_tool import walls
@@ -43,6 +72,7 @@ def examine(directories: list[Path]) -> dict[str, Any]:
     from ..devices.drivers import missing_drivers
     from ..machine.memory import available_memory, total_memory
     from ..machine.processor import processor
+    from .fitting import judge_fit
 
     devices, problem = _devices()
     missing = [asdict(lack) for lack in missing_drivers({device.kind for device in devices})]
@@ -57,6 +87,7 @@ def examine(directories: list[Path]) -> dict[str, Any]:
         "recipe": _recipe(devices),
         "python_tool": asdict(walls()) | {"said": str(walls())},
         "models": [judge(directory, Machine(devices or None)) for directory in directories],
+        "fit": None if directories else judge_fit(Machine(devices)),
     }
 
 
@@ -88,7 +119,7 @@ def _devices() -> "tuple[list[Device], dict[str, str] | None]":
     try:
         devices = discover()
     except Glm4Error as error:
-        remedy = "pip install glm4-intel; without it, directories made for another engine alone can run"
+        remedy = f"{error.hint}; without it, directories made for another engine alone can run"
         return [], {"device": "all", "problem": str(error), "remedy": remedy}
     if not any(device.kind == "CPU" for device in devices):
         remedy = "pip install --force-reinstall openvino"
@@ -134,6 +165,10 @@ def _as_text(report: dict[str, Any]) -> str:
         lines += [f"{lack['device']:8}{lack['problem']}", f"        → {lack['remedy']}"]
     lines.append(f"recipe  {report['recipe']['name']}: {report['recipe']['reason']}")
     lines.append(f"python  the model's code, where that tool is on: {report['python_tool']['said']}")
+    if report["fit"]:
+        from .fitting import fit_lines
+
+        lines += ["", *fit_lines(report["fit"])]
     for model in report["models"]:
         lines += _model_lines(model)
     return "\n".join(lines)

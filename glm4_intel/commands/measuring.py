@@ -1,7 +1,6 @@
 """Speed and memory of loaded models: the figures behind `glm4-intel bench`."""
 
 import statistics
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,13 +15,10 @@ from ..devices import footprint
 from ..errors import Glm4Error
 from ..loading import LoadOptions, load_as
 from ..machine import huge_pages
-from ..machine.cores import usable_cores
+from ..machine.bandwidth import read_bandwidth
 from ..machine.memory import own_memory
 from ..model_directory import ModelDirectory
 from ..runtime import Runtime
-
-_BANDWIDTH_BYTES = 256 << 20
-"""Read by each thread: far more than any cache holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +30,11 @@ class Workload:
     runs: int = 3
     concurrency: int = 1
     """Replies at once."""
+
+    @property
+    def steps(self) -> int:
+        """How often a contestant tells what it does: at loading, and at each run."""
+        return 1 + len(self.prompt_lengths) * (self.runs + 1)
 
     def __post_init__(self) -> None:
         for name, least in (("new_tokens", 2), ("runs", 1), ("concurrency", 1)):
@@ -155,24 +156,6 @@ def fresh_ids(runtime: Runtime, count: int) -> list[int]:
 
 def bytes_per_token(directory: ModelDirectory, context: int) -> int:
     """Bytes that computing one token reads: all the weights but the embedding, and the KV cache so far."""
-    config = directory.config
     recipe = directory.manifest.recipe if directory.manifest else {}
     value = 2 if recipe.get("mode") in ("none", "fp16") else 1
-    embedding: int = config["vocab_size"] * config["hidden_size"] * value
-    return footprint.weights_bytes(directory.path) - embedding + context * footprint.kv_token_bytes(config)
-
-
-def read_bandwidth() -> float:
-    """Bytes a second that all usable cores together read from memory: the best of four sums over large arrays."""
-    cores = usable_cores()
-    arrays = [np.ones(_BANDWIDTH_BYTES // 8, dtype=np.uint64) for _ in range(cores)]
-    best = 0.0
-    for _ in range(4):
-        threads = [threading.Thread(target=array.sum) for array in arrays]
-        started = time.perf_counter()
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        best = max(best, cores * _BANDWIDTH_BYTES / (time.perf_counter() - started))
-    return best
+    return footprint.read_per_token(directory.config, footprint.weights_bytes(directory.path), context, value)

@@ -3,14 +3,18 @@
 import argparse
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ..model_names import name_of
+from .models import model_path
+from .status_line import StatusLine
 
 if TYPE_CHECKING:
     from ..loading import LoadOptions, Progress
     from ..runtime import Runtime
-
-_BAR = 24
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +34,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
                        help="a conversation too long for the context loses its oldest part (default)")  # fmt: skip
     group.add_argument("--prompt-lookup", action=argparse.BooleanOptionalAction, default=None,
                        help="guess tokens from the prompt: for replies that quote it")  # fmt: skip
-    group.add_argument("--draft-model", metavar="DIR", type=Path, help="a smaller model that guesses tokens")
+    group.add_argument("--draft-model", metavar="MODEL", help="a smaller model that guesses tokens")
     group.add_argument("--sparse-attention", action="store_true", help="for very long prompts, at some loss")
     group.add_argument("--kv-eviction", type=int, metavar="N", help="keep N tokens of the KV cache, at some loss")
     group.add_argument("--blob", metavar="FILE", type=Path, help="NPU: keep the compiled model here, or take it")
@@ -49,7 +53,7 @@ def load_options(args: argparse.Namespace) -> "LoadOptions":
     engine = EngineOptions(
         context=args.context,
         prompt_lookup=args.prompt_lookup,
-        draft_model=args.draft_model,
+        draft_model=model_path(args.draft_model) if args.draft_model else None,
         sparse_attention=args.sparse_attention,
         kv_eviction=args.kv_eviction,
         blob=args.blob,
@@ -71,24 +75,32 @@ def load_shown(directory: Path, options: "LoadOptions", in_place_of: "Runtime | 
     """The model directory loaded, with what is going on shown on standard error, and what AUTO has taken."""
     from ..loading import load_in_place_of
 
-    print(f"loading {directory} …", file=sys.stderr, flush=True)
     started = time.monotonic()
-    shown = progress_bar() if sys.stderr.isatty() else _milestones()
-    runtime = load_in_place_of(in_place_of, directory, options, shown)
+    with loading_shown(directory) as shown:
+        runtime = load_in_place_of(in_place_of, directory, options, shown)
     why = f" ({runtime.device_reason})" if runtime.device_reason else ""
     seconds = time.monotonic() - started
-    print(f"on {runtime.device}{why}, context {runtime.context_length:,}, {seconds:.1f} s", file=sys.stderr, flush=True)
+    print(
+        f"{name_of(directory)} on {runtime.device}{why}, context {runtime.context_length:,}, {seconds:.1f} s",
+        file=sys.stderr,
+        flush=True,
+    )
     return runtime
 
 
-def progress_bar() -> "Progress":
-    """A bar that is drawn over itself in a terminal."""
-
-    def show(stage: str, share: float | None) -> None:
-        done = "" if share is None else f"{'█' * round(share * _BAR):·<{_BAR}} {share:4.0%}"
-        print(f"\r\x1b[K{stage} {done}\r", end="", file=sys.stderr, flush=True)
-
-    return show
+@contextmanager
+def loading_shown(directory: Path) -> "Iterator[Progress]":
+    """A bar in a terminal, gone when the model is loaded or refused; a line now and then in a log file."""
+    line, name = StatusLine(), name_of(directory)
+    if not line.live:
+        print(f"loading {name} …", file=sys.stderr, flush=True)
+        yield _milestones()
+        return
+    line.show(f"loading {name}")
+    try:
+        yield lambda stage, share: line.show(f"loading {name}: {stage}", share)
+    finally:
+        line.clear()
 
 
 def _milestones() -> "Progress":

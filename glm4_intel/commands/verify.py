@@ -1,4 +1,4 @@
-"""`glm4-intel verify DIR`: is a model directory what was exported, and does this engine compute the same?"""
+"""`glm4-intel verify MODEL`: is a model directory what was exported, and does this engine compute the same?"""
 
 import argparse
 import sys
@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import Glm4Error
 from ..model_directory import ModelDirectory, check_hashes, read
+from .models import MODEL_HELP, model_path
 from .output import print_json
 
 
@@ -18,12 +19,12 @@ class VerifyArguments:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("directory", metavar="DIR", type=Path, help="a model directory")
+    parser.add_argument("directory", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument("--json", action="store_true", help="print what was found as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    options = VerifyArguments(args.directory, args.json)
+    options = VerifyArguments(model_path(args.directory), args.json)
     directory = read(options.directory)
     found: dict[str, Any] = {"directory": str(options.directory)}
     if directory.manifest:

@@ -1,6 +1,6 @@
 """The devices that OpenVINO finds here, the properties each is run with, the choice among them, and their refusals."""
 
-from . import footprint
+from . import footprint, reference_model
 from .choice import Choice, choose
 from .discovery import Device, discover, processor_device
 from .footprint import Footprint
@@ -11,4 +11,5 @@ from .refusals import device_error
 __all__ = [
     "PROFILES", "Choice", "Device", "Footprint", "Machine", "check_properties", "choose", "device_error", "discover",
     "engine_settings", "footprint", "parse_properties", "portable_properties", "processor_device", "properties",
+    "reference_model",
 ]  # fmt: skip

@@ -5,6 +5,7 @@ from typing import Any
 
 from ..errors import Glm4Error
 from ..machine.memory import total_memory
+from ..machine.packages import pip_command
 from ..machine.processor import processor
 
 
@@ -42,7 +43,7 @@ def discover() -> list[Device]:
     try:
         import openvino
     except ImportError as error:
-        raise Glm4Error(f"OpenVINO is not there: {error}", "Run: pip install glm4-intel") from error
+        raise Glm4Error(f"OpenVINO is not there: {error}", f"Run: {pip_command('openvino')}") from error
     core = openvino.Core()
     return [device for name in core.available_devices if (device := _described(core, name))]
 

@@ -45,6 +45,15 @@ def kv_token_bytes(config: Mapping[str, Any], precision: str = "f16") -> int:
     return int(values * _VALUE_BYTES.get(precision, 2.0))
 
 
+def read_per_token(config: Mapping[str, Any], weights: int, context: int, embedding_value: int = 1) -> int:
+    """Bytes that computing one token reads: all the weights but the embedding, and the KV cache so far.
+
+    `weights` are their bytes, and `embedding_value` those of one value of the embedding.
+    """
+    embedding: int = config["vocab_size"] * config["hidden_size"] * embedding_value
+    return weights - embedding + context * kv_token_bytes(config)
+
+
 def memory_needed(directory: ModelDirectory, tokens: int, precision: str = "f16") -> int:
     """Bytes for the weights and a conversation of so many tokens."""
     cache = tokens * kv_token_bytes(directory.config, precision)

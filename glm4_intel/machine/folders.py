@@ -23,3 +23,16 @@ def data_folder() -> Path:
               "darwin": home / "Library/Application Support"}  # fmt: skip
     place = Path(places.get(sys.platform) or os.environ.get("XDG_DATA_HOME") or home / ".local/share")
     return place / "glm4-intel"
+
+
+def models_folder() -> Path:
+    """Where models are kept that are known by name: $GLM4_MODELS, else a folder among the user's data."""
+    return Path(os.environ.get("GLM4_MODELS") or data_folder() / "models")
+
+
+def settings_file() -> Path:
+    """The file of the user's own defaults: $GLM4_CONFIG, else config.toml where the platform keeps settings."""
+    if own := os.environ.get("GLM4_CONFIG"):
+        return Path(own)
+    place = os.environ.get("APPDATA") if sys.platform == "win32" else os.environ.get("XDG_CONFIG_HOME")
+    return Path(place or Path.home() / ".config") / "glm4-intel" / "config.toml"

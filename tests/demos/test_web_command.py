@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from glm4_demos.dialogue import Dialogue, Turn, readable
+from glm4_demos.listening import in_url, is_local
 from glm4_demos.nano import CHECKPOINT
 from glm4_demos.web import WebArguments
 from glm4_demos.webpage.figures import context_meter, speed_plot
@@ -145,6 +146,48 @@ def test_a_port_that_is_taken(nano: Path, capsys: pytest.CaptureFixture[str]) ->
         port = taken.getsockname()[1]
         assert main(["web", str(nano), "--port", str(port)]) == 1
     assert "can't be listened on" in capsys.readouterr().err
+
+
+@pytest.mark.enable_socket
+def test_a_port_is_looked_at_before_anything_is_loaded(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert main(["web", "THUDM/glm-4-9b-chat", "--port", str(taken.getsockname()[1])]) == 1
+    assert "can't be listened on: Address already in use" in capsys.readouterr().err
+    assert main(["web", "nano", "--host", "no.such.host.invalid", "--no-auth"]) == 1
+    assert "no.such.host.invalid:7860 can't be listened on" in capsys.readouterr().err
+
+
+def test_addresses_in_urls() -> None:
+    assert in_url("::1") == "[::1]" and in_url("127.0.0.1") == "127.0.0.1" and in_url("localhost") == "localhost"
+    assert is_local("::1") and is_local("127.0.0.2") and is_local("localhost")
+    assert not is_local("::") and not is_local("0.0.0.0") and not is_local("example.org")
+
+
+@pytest.mark.enable_socket
+def test_a_page_at_an_ipv6_address(nano: Path, free_port: int) -> None:
+    command = [sys.executable, "-m", "glm4_intel", "web", str(nano), "--host", "::1", "--port", str(free_port)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[0]
+        assert url == f"http://[::1]:{free_port}"
+        with urllib.request.urlopen(url, timeout=20) as answer:
+            assert answer.status == 200
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def free_port() -> int:
+    try:
+        with socket.socket(socket.AF_INET6) as tried:
+            tried.bind(("::1", 0))
+            return int(tried.getsockname()[1])
+    except OSError:
+        pytest.skip("no IPv6 here")
 
 
 def test_an_empty_folder_holds_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,13 +1,15 @@
 """`glm4-intel bench`: the figures it prints, what it compares, and what it refuses."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from glm4_intel import Glm4Error
 from glm4_intel.cli import main
-from glm4_intel.commands.measuring import Workload, read_bandwidth
+from glm4_intel.commands.measuring import Workload
+from glm4_intel.machine.bandwidth import read_bandwidth
 
 FEW = ["--prompt-lengths", "8,40", "--new-tokens", "8", "--runs", "1"]
 
@@ -33,7 +35,18 @@ def test_a_table_to_paste_and_a_plot(nano: Path, tmp_path: Path, capsys: pytest.
     assert main(["bench", str(nano), *FEW, "--plot", str(picture)]) == 0
     table = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
     assert len(table) == 4 and len({line.count("|") for line in table}) == 1
+    assert len({tuple(at for at, letter in enumerate(line) if letter == "|") for line in table}) == 1
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_rows_name_everything_that_differs(nano: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    twin = tmp_path / "other" / nano.name
+    shutil.copytree(nano, twin)
+    others = ["--compare-with", str(twin), "--compare-with", "cpu", "--compare-with", "plain"]
+    assert main(["bench", str(nano), "--prompt-lengths", "8", "--new-tokens", "2", "--runs", "1", *others]) == 0
+    names = [line.split("|")[1].strip() for line in capsys.readouterr().out.splitlines() if line.startswith("|")][2:]
+    here = f"{nano.parent.name}/nano"
+    assert names == [f"{here} chat", "other/nano chat", f"{here} chat", f"{here} plain"]
 
 
 def test_several_replies_at_once(nano: Path, capsys: pytest.CaptureFixture[str]) -> None:

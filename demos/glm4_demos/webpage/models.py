@@ -9,7 +9,7 @@ from pathlib import Path
 from glm4_intel import Glm4Error, Runtime, model_directory
 from glm4_intel.backends import backend_name
 from glm4_intel.loading import LoadOptions, Progress, load_as, load_in_place_of
-from glm4_intel.model_directory import MANIFEST
+from glm4_intel.model_names import is_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +90,3 @@ class Models:
 
     def _again(self, old: Loaded, progress: Progress) -> Loaded:
         return replace(old, runtime=load_as(old.directory, replace(self._options, device=old.device), progress))
-
-
-def is_model(folder: Path) -> bool:
-    """Whether a folder looks like a model directory."""
-    return (folder / MANIFEST).is_file() or (folder / "openvino_model.xml").is_file()

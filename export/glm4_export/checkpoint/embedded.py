@@ -22,4 +22,6 @@ def embedded_checkpoint(name: str) -> Path | None:
     try:
         return Path(str(resources.files(package) / folder))
     except ModuleNotFoundError as error:
-        raise Glm4Error(f"The checkpoint {name} is not installed", "Run: pip install glm4-intel") from error
+        raise Glm4Error(
+            f"The checkpoint {name} is not installed", "Install glm4-intel again: pip install . in its folder"
+        ) from error

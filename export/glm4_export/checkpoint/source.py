@@ -1,7 +1,7 @@
 """Where a checkpoint comes from, and whether it is whole before any work begins."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,18 @@ from glm4_intel.model_directory import MANIFEST, read_json
 from .config_values import require_values
 from .context import scaled_context
 from .embedded import EMBEDDED, embedded_checkpoint
+from .hub import Repository, look_up
 from .kinds import require_checkpoint, require_plain_weights
 from .layouts import LAYOUTS, Layout, rope_theta
 from .shards import find_shards, stored_tensors
 
-_FETCHED = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "LICENSE"]
+_HUB_ID = r"[\w.-]+/[\w.-]+"
 _HEADS = ("lm_head.weight", "transformer.output_layer.weight")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint on disk, checked to be whole."""
+    """A checkpoint, checked to be whole; of one on the hub the small files, until `fetched`."""
 
     path: Path
     source: str
@@ -35,12 +36,14 @@ class Checkpoint:
     """What it may be known by: its repository, its folder, its config's `_name_or_path`."""
     fetched: bool = False
     """Whether `source` is a repository of the hub, and not a folder."""
+    awaited: Repository | None = None
+    """The repository whose weights have not been fetched yet."""
     template: str | None = None
     """The chat template that was given, instead of its own."""
 
     @property
     def weight_bytes(self) -> int:
-        return sum(shard.stat().st_size for shard in self.shards)
+        return self.awaited.weight_bytes if self.awaited else sum(shard.stat().st_size for shard in self.shards)
 
 
 def resolve(source: str, revision: str | None = None, theta: float | None = None) -> Checkpoint:
@@ -49,22 +52,43 @@ def resolve(source: str, revision: str | None = None, theta: float | None = None
     `theta` is the base of the rotary embedding where the config's own is in doubt. Raises Glm4Error if there is no such
     checkpoint, it is no GLM-4, a shard is missing or cut short, or its config contradicts its known original.
     """
+    return fetched(look(source, revision, theta), theta)
+
+
+def look(source: str, revision: str | None = None, theta: float | None = None, place: Path | None = None) -> Checkpoint:
+    """`resolve`, but of a repository only the small files are fetched: into `place`, or the hub's cache."""
     path = embedded_checkpoint(source) or Path(source).expanduser()
-    if fetched := not path.is_dir():
-        if path.exists() or not re.fullmatch(r"[\w.-]+/[\w.-]+", source):
-            embedded = ", ".join(EMBEDDED)
-            raise Glm4Error(
-                f"{source} is no folder and no hub id", f"Give a checkpoint's folder, OWNER/NAME, or {embedded}."
-            )
-        path, revision = _download(source, revision)
+    if path.is_dir():
+        return _whole(path, source, revision, theta)
+    if path.exists() or not re.fullmatch(_HUB_ID, source):
+        raise Glm4Error(
+            f"{source} is no folder and no hub id", f"Give a checkpoint's folder, OWNER/NAME, or {', '.join(EMBEDDED)}."
+        )
+    repository = look_up(source, revision)
+    if not repository.sizes:  # the hub can't be asked: what there is lies in its cache
+        folder = repository.fetch()
+        return replace(_whole(folder, source, folder.name, theta), fetched=True)
+    return replace(
+        _described(repository.fetch_texts(place), source, repository.commit, theta), fetched=True, awaited=repository
+    )
+
+
+def fetched(checkpoint: Checkpoint, theta: float | None = None) -> Checkpoint:
+    """A checkpoint with its weights, fetched if they are awaited. Raises Glm4Error as `resolve` does."""
+    if checkpoint.awaited is None:
+        return checkpoint
+    whole = _whole(checkpoint.awaited.fetch(), checkpoint.source, checkpoint.awaited.commit, theta)
+    return replace(whole, fetched=True, template=checkpoint.template)
+
+
+def _whole(path: Path, source: str, revision: str | None, theta: float | None) -> Checkpoint:
+    """A checkpoint in a folder, with weights that were looked at."""
     require_checkpoint(path)
-    original = _read_config(path)
-    names = (source, path.resolve().name, str(original.get("_name_or_path", "")))
-    layout = LAYOUTS[original["model_type"]]
+    described = _described(path, source, revision, theta)
     shards = find_shards(path)
     stored = stored_tensors(shards)
-    require_plain_weights(path, original, stored)
-    config = _architecture_config(path, original, layout, names, theta)
+    require_plain_weights(path, read_json(path / "config.json"), stored)
+    config = described.config
     if config["num_hidden_layers"] > len(stored):
         raise Glm4Error(
             f"{path / 'config.json'} has {config['num_hidden_layers']:,} layers, and there are {len(stored):,} tensors",
@@ -72,27 +96,17 @@ def resolve(source: str, revision: str | None = None, theta: float | None = None
         )
     if any(head in stored for head in _HEADS):  # transformers would tie a trained one all the same
         config = config | {"tie_word_embeddings": False}
+    return replace(described, config=config, shards=shards)
+
+
+def _described(path: Path, source: str, revision: str | None, theta: float | None) -> Checkpoint:
+    """What a checkpoint's settings say of it."""
+    original = _read_config(path)
+    names = (source, path.resolve().name, str(original.get("_name_or_path", "")))
+    layout = LAYOUTS[original["model_type"]]
+    config = _architecture_config(path, original, layout, names, theta)
     _require_generation_settings(path)
-    return Checkpoint(path, source, revision, layout, config, shards, names, fetched)
-
-
-def _download(repository: str, revision: str | None) -> tuple[Path, str]:
-    """Fetch a repository with the hub's own progress and resume; its folder and the commit that was fetched."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
-
-    try:
-        folder = Path(snapshot_download(repository, revision=revision, allow_patterns=_FETCHED))
-    except RepositoryNotFoundError as error:
-        raise Glm4Error(
-            f"The hub has no repository {repository}", "Check the name, or log in: hf auth login"
-        ) from error
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise Glm4Error(
-            f"{repository} can't be fetched: {reason}", "Run it again to resume, or give a folder."
-        ) from error
-    return folder, folder.name
+    return Checkpoint(path, source, revision, layout, config, (), names)
 
 
 def _read_config(path: Path) -> dict[str, Any]:

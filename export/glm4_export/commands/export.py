@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 from glm4_intel.errors import Glm4Error
+from glm4_intel.model_directory import read_manifest
 from glm4_quantize.recipes import METHODS, RECIPES, Backup, Mode, Recipe, Sensitivity, recipe_named
 
 from ..making import make
-from ..progress import making
-from .arguments import add_checkpoint_arguments, make_options
+from ..progress import Progress, making
+from .arguments import add_checkpoint_arguments, dry_run, make_options
 
 
 class _ListRecipes(argparse.Action):
@@ -60,14 +61,37 @@ def run(args: argparse.Namespace) -> int:
         check_text=None if args.check == Path() else args.check,
         model_server=args.for_model_server,
     )
+    if args.push_to_hub:
+        from ..directory.hub import require_login
+
+        require_login(args.push_to_hub)
+    if args.dry_run:
+        return dry_run(args, maker)
     with making(args.out) as progress:
         make(args.source, args.out, maker, make_options(args), progress)
         if args.push_to_hub:
-            from ..directory.hub import push
-
-            progress.stage(f"uploading to {args.push_to_hub}", shown=True)
-            push(args.out, args.push_to_hub)
+            _push(args.out, args.push_to_hub, progress)
+    if maker.check:
+        print(_checked(args.out))
     return 0
+
+
+def _push(out: Path, repository: str, progress: Progress) -> None:
+    from ..directory.hub import push
+
+    progress.stage(f"uploading to {repository}", shown=True)
+    push(out, repository)
+
+
+def _checked(out: Path) -> str:
+    """What `--check` has found, in a line."""
+    manifest = read_manifest(out)
+    found = ((manifest.verification or {}) if manifest else {})["fidelity"]
+    return (
+        f"over {found['tokens']} tokens: {found['agreement']:.1%} agree, "
+        f"KL divergence {found['kl_divergence']:.4f} nats, "
+        f"perplexity {found['perplexity']:.2f} (uncompressed: {found['original_perplexity']:.2f})"
+    )
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:

@@ -8,7 +8,7 @@ from glm4_quantize.itrex.schemes import COMPUTES, METHODS, SCALES, WEIGHTS, Sche
 from ..itrex.maker import ITREXMaker
 from ..making import make
 from ..progress import making
-from .arguments import add_checkpoint_arguments, make_options
+from .arguments import add_checkpoint_arguments, dry_run, make_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,8 +32,9 @@ def run(args: argparse.Namespace) -> int:
         method=args.method, weight_dtype=args.weights, group_size=args.group_size, symmetric=not args.asymmetric,
         scale_dtype=args.scales, compute_dtype=args.compute,
     )  # fmt: skip
+    maker = ITREXMaker(scheme=scheme, calibration=args.calibration)
+    if args.dry_run:
+        return dry_run(args, maker)
     with making(args.out) as progress:
-        make(
-            args.source, args.out, ITREXMaker(scheme=scheme, calibration=args.calibration), make_options(args), progress
-        )
+        make(args.source, args.out, maker, make_options(args), progress)
     return 0

@@ -18,13 +18,16 @@ _OWNER, _REPLACED = "export.pid", "export.replaced"
 _OLD = ".old"
 
 
-def require_place(out: Path, checkpoint: Path, overwrite: bool) -> None:
-    """Raises Glm4Error where `out` is taken, by what may not be replaced or without `overwrite`."""
+def require_place(out: Path, checkpoint: Path | None, overwrite: bool) -> None:
+    """Raises Glm4Error where `out` is taken, by what may not be replaced or without `overwrite`, or can't be made.
+
+    `checkpoint` is None as long as its folder is not known.
+    """
     if out.is_symlink():
         raise Glm4Error(f"{out} is a symbolic link", "Give the folder that it points to, or a new one.")
     if not out.exists():
         return
-    if checkpoint.resolve().is_relative_to(out.resolve()):
+    if checkpoint and checkpoint.resolve().is_relative_to(out.resolve()):
         raise Glm4Error(f"{out} holds the checkpoint", "Choose another folder for the model directory.")
     if not overwrite:
         raise Glm4Error(f"{out} exists", "Choose another folder, or replace it with --overwrite.")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glm4_intel.backends import engine
+from glm4_intel.chat.tokenizer import ChatTokenizer
 from glm4_intel.errors import Glm4Error
 from glm4_intel.model_directory import write_json
 from glm4_quantize.itrex.schemes import Scheme
@@ -52,6 +53,14 @@ class ITREXMaker:
             )
         self.scheme.require_fit(checkpoint.config, instruction_sets())
 
+    def require_texts(self, tokenizer: ChatTokenizer) -> None:
+        self._calibration(tokenizer)
+
+    def _calibration(self, tokenizer: ChatTokenizer) -> list[list[int]]:
+        from glm4_quantize.calibration import samples
+
+        return samples(tokenizer, self.calibration) if self.scheme.needs_data else []
+
     def estimate(self, checkpoint: Checkpoint) -> Estimate:
         """A layer three times over in f32 beside lm_head, or with data the model twice."""
         config = checkpoint.config
@@ -64,12 +73,11 @@ class ITREXMaker:
         return Estimate(output, memory, checkpoint.weight_bytes + output)
 
     def make(self, work: Work) -> dict[str, Any]:
-        from glm4_quantize.calibration import samples
         from glm4_quantize.itrex.compress import packed_layers
 
         model, files = work.load()
         files.close()
-        data = samples(work.tokenizer, self.calibration) if self.scheme.needs_data else []
+        data = self._calibration(work.tokenizer)
         parts = len(model.model.layers) + 1
         work.progress.stage(f"quantizing: {self.scheme.method} {self.scheme.weight_dtype}", parts, "layers")
         written: dict[str, str] = {}

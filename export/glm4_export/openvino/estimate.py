@@ -10,6 +10,8 @@ _LIBRARIES = 700 << 20
 _MAPPED_LIBRARIES = 2 << 30
 _TEXTS = 32 << 20
 """Tokenizers and settings, beside the weights of the output."""
+_FIXED, _RATE = 10.0, 3.0e8
+"""Seconds whatever the size, and bytes of the checkpoint a second: 72 s for the 9B (benchmarks, "Exporting the 9B")."""
 _BITS = {"int4_sym": 4, "int4_asym": 4, "int8_sym": 8, "int8_asym": 8, "fp16": 16}
 
 
@@ -21,7 +23,8 @@ def estimate(checkpoint: Checkpoint, recipe: Recipe) -> Estimate:
         memory = _LIBRARIES
     if recipe.needs_data:  # the original runs, repacked to f32 by a processor without bf16
         memory = 2 * own + weights + _LIBRARIES
-    return Estimate(weights + _TEXTS, memory, own + _MAPPED_LIBRARIES)
+    seconds = None if recipe.methods or recipe.needs_data else _FIXED + own / _RATE
+    return Estimate(weights + _TEXTS, memory, own + _MAPPED_LIBRARIES, seconds)
 
 
 def _compressed(checkpoint: Checkpoint, recipe: Recipe) -> int:

@@ -1,6 +1,6 @@
 """How far a compressed model is from its checkpoint, over a text: agreement, KL divergence, perplexity."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,6 @@ from transformers import PreTrainedModel
 from glm4_intel.backends.openvino_ir import next_logits
 from glm4_intel.devices import properties
 
-WINDOW = 256
-WINDOWS = 2
 _AT_ONCE = 64
 """Positions whose logits are held at a time: 64 of 151,552 are 39 MB."""
 
@@ -44,12 +42,6 @@ class Reference:
     windows: list[list[int]]
     hidden: list[torch.Tensor]
     head: torch.nn.Module
-
-
-def windows(ids: Sequence[int]) -> list[list[int]]:
-    """The text cut to what is compared; windows too short to say anything are left out."""
-    cut = [list(ids[at : at + WINDOW]) for at in range(0, len(ids), WINDOW)]
-    return [window for window in cut if len(window) >= 2][:WINDOWS]
 
 
 def reference(model: PreTrainedModel, texts: list[list[int]], advance: Callable[[int], None]) -> Reference:

@@ -1,10 +1,13 @@
 """The text that an export and its original are compared on."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from glm4_intel.chat.tokenizer import ChatTokenizer
 from glm4_intel.errors import Glm4Error
 
+WINDOW = 256
+WINDOWS = 2
 TURNS = (
     ("Explain to a child why the sky is blue and the sunset red.",
      "Sunlight looks white, but it is a mixture of all colours. When it meets the air, the blue part bounces about in "
@@ -34,3 +37,9 @@ def text_ids(tokenizer: ChatTokenizer, file: Path | None) -> list[int]:
     roles = ("user", "assistant")
     messages = [{"role": role, "content": text} for turn in TURNS for role, text in zip(roles, turn, strict=True)]
     return tokenizer.encode(messages, add_generation_prompt=False)
+
+
+def windows(ids: Sequence[int]) -> list[list[int]]:
+    """The text cut to what is compared; windows too short to say anything are left out."""
+    cut = [list(ids[at : at + WINDOW]) for at in range(0, len(ids), WINDOW)]
+    return [window for window in cut if len(window) >= 2][:WINDOWS]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from glm4_intel.chat.tokenizer import ChatTokenizer
 from glm4_intel.devices import portable_properties
 from glm4_intel.errors import Glm4Error
 from glm4_quantize.recipes import RECIPES, Recipe
@@ -49,6 +50,11 @@ class OpenVINOMaker:
     def require_fit(self, checkpoint: Checkpoint) -> None:
         """Any checkpoint fits any recipe; NNCF refuses those that it can't do."""
 
+    def require_texts(self, tokenizer: ChatTokenizer) -> None:
+        self._calibration(tokenizer)
+        if self.check:
+            self._windows(tokenizer)
+
     def estimate(self, checkpoint: Checkpoint) -> Estimate:
         return estimate(checkpoint, self.recipe)
 
@@ -66,7 +72,6 @@ class OpenVINOMaker:
 
     def _weights(self, work: Work) -> "Reference | None":
         """Write the IR; what it will be compared with, if it will be."""
-        from glm4_quantize.calibration import samples
         from glm4_quantize.compress import compress, has_own_progress
         from glm4_quantize.int8_prefill import add_int8_prefill
 
@@ -76,7 +81,7 @@ class OpenVINOMaker:
         recipe, progress, total = self.recipe, work.progress, work.checkpoint.weight_bytes
         model, files = work.load()
         reference = self._reference(model, work)
-        data = samples(work.tokenizer, self.calibration) if recipe.needs_data else []
+        data = self._calibration(work.tokenizer)
         if recipe.mode in ("none", "fp16"):
             progress.stage("checking the weights", total)
             require_finite_weights(model, progress.advance)
@@ -107,15 +112,26 @@ class OpenVINOMaker:
         with int8_weights(model, work.directory, work.progress.advance, files.read) as weights:
             yield weights
 
+    def _calibration(self, tokenizer: ChatTokenizer) -> list[list[int]]:
+        """The samples that the recipe needs. Raises Glm4Error for a file that can't be used."""
+        from glm4_quantize.calibration import samples
+
+        return samples(tokenizer, self.calibration) if self.recipe.needs_data else []
+
+    def _windows(self, tokenizer: ChatTokenizer) -> list[list[int]]:
+        """The text to compare over. Raises Glm4Error for one that can't be used."""
+        from .fidelity_text import text_ids, windows
+
+        if texts := windows(text_ids(tokenizer, self.check_text)):
+            return texts
+        raise Glm4Error(f"{self.check_text} is too short to compare with", "Give a longer text.")
+
     def _reference(self, model: Any, work: Work) -> "Reference | None":
         if not self.check:
             return None
-        from .fidelity import reference, windows
-        from .fidelity_text import text_ids
+        from .fidelity import reference
 
-        texts = windows(text_ids(work.tokenizer, self.check_text))
-        if not texts:
-            raise Glm4Error(f"{self.check_text} is too short to compare with", "Give a longer text.")
+        texts = self._windows(work.tokenizer)
         work.progress.stage("running the uncompressed model", len(model.model.layers), "layers")
         return reference(model, texts, work.progress.advance)
 
