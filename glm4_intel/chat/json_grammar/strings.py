@@ -113,7 +113,7 @@ def _counted(least: int, most: int | None, rules: Rules) -> Piece:
 
 
 def _up_to(count: int, by_chunks: bool, rules: Rules) -> Piece:
-    """So many characters at most, and the quote. What chunks leave over is the end of a chunk, whose rules it shares."""
+    """So many characters at most, and the quote. What chunks leave over shares the rules of a chunk's end."""
     chunks, left = divmod(count - _CHUNK + 1, _CHUNK) if by_chunks and count >= _CHUNK else (0, 0)
     end = _QUOTE
     for _ in range(_CHUNK - 1 if chunks or left else count):
