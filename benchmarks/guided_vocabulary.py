@@ -51,7 +51,8 @@ def main() -> None:
     args = parser.parse_args()
     runtime = load(args.model)
     print(environment())
-    print(f"{'schema':18}{'first token':>14}{'guided':>10}{'unguided':>10}{'more':>8}{'ratio':>8}   ms, medians of {args.rounds}")
+    names = f"{'schema':18}{'first token':>14}{'guided':>10}{'unguided':>10}{'more':>8}{'ratio':>8}"
+    print(f"{names}   ms, medians of {args.rounds}")
     for name, schema in SCHEMAS.items():
         print(row(name, *measure(runtime, schema, args.rounds, args.tokens)), flush=True)
 
