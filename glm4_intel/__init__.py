@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # OpenVINO reports its use to a third party through this package, under an id of this user's, and does without where it
 # is missing; so do NNCF and OpenVINO's converter. This toolkit tells nobody.
-sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
 __version__ = "0.1.0"
 __all__ = ["Chunk", "Conversation", "EngineOptions", "GenerationParams", "Glm4Error", "Reply", "Runtime",

@@ -50,6 +50,8 @@ class WebArguments:
     """Further names that the page is served under, with a port or without."""
     allow_python: bool = False
     """Let visitors switch on the tool that runs the model's code."""
+    allow_models: bool = False
+    """Let visitors load another model, which is everybody's, where the page is not one person's."""
     max_upload: int = 20
     """Megabytes of a document."""
     queue: int = 32
@@ -99,6 +101,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--allowed-host", metavar="NAME[:PORT]", action="append", default=[],
                         help="another name of the page, such as its proxy's; may be given again")  # fmt: skip
     parser.add_argument("--allow-python", action="store_true", help="offer the tool that runs the model's code here")
+    parser.add_argument("--allow-models", action="store_true",
+                        help="let visitors of a page for others load another model, for everybody")  # fmt: skip
     parser.add_argument("--max-upload", type=int, default=20, metavar="MB", help="largest document (default 20 MB)")
     parser.add_argument("--queue", type=int, default=32, metavar="N",
                         help="messages answered or waiting at once (default 32)")  # fmt: skip
@@ -134,6 +138,7 @@ def _arguments(args: argparse.Namespace) -> WebArguments:
         root_path=args.root_path,
         allowed_hosts=tuple(args.allowed_host),
         allow_python=args.allow_python,
+        allow_models=args.allow_models,
         max_upload=args.max_upload,
         queue=args.queue,
         language=args.language,
@@ -182,7 +187,11 @@ def _page(models: "Models", options: WebArguments, uploads: "Uploads") -> Any:
 
     os.environ["GRADIO_TEMP_DIR"] = str(uploads.folder)  # read when the page is built
     tools = {name: tool for name, tool in TOOLS.items() if name != "python" or options.allow_python}
-    setting = Setting(uploads=uploads, tools=tools, language=options.language, at_once=options.queue)
+    setting = Setting(
+        uploads=uploads, tools=tools, language=options.language, at_once=options.queue,
+        each=None if options.personal else (options.queue + 1) // 2,
+        may_load=options.personal or options.allow_models,
+    )  # fmt: skip
     blocks = page(models, setting)
     blocks.queue(max_size=8 * options.queue, api_open=False)  # replies beyond the limit are refused by the handlers
     return blocks

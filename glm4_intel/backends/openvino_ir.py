@@ -28,6 +28,10 @@ INT8_PREFILL = "int8_prefill.block."
 the tokens in the pass: int8 for prompts, int4 for the rest."""
 _INT8_PASS = 56
 """Tokens of a pass that takes the int8 way in every such directory."""
+_TEXTS = ("openvino_tokenizer.xml", "openvino_detokenizer.xml")
+_PORTS = (b"input_ids", b"attention_mask", b"logits")
+_HEAD = 4096
+_AGAIN = "Copy or export the model again."
 LAYERS = 2
 """Layers that a fingerprint is taken of. Those behind them repeat the same operations on other weights, which the
 hashes prove; the engine would repack those of a 9B for half a minute first."""
@@ -36,17 +40,36 @@ hashes prove; the engine would repack those of a 9B for half a minute first."""
 def chosen(directory: ModelDirectory, options: LoadOptions, machine: Machine) -> tuple[Choice, dict[str, Any]]:
     """The device for a directory, and its properties: the profile's and those asked for.
 
-    Raises Glm4Error for a directory without an IR, a device that is not there or that the directory was not made for,
-    and a property that the device has not.
+    Raises Glm4Error for a directory without an IR or with one that is damaged, a device that is not there or that the
+    directory was not made for, and a property that the device has not.
     """
     if not (directory.path / MODEL).is_file():
         raise Glm4Error(
             f"{directory.path} is a model directory for the backend {directory.backend}", "Leave --backend out."
         )
+    require_ir(directory.path)
     choice = _choice(directory, options, machine)
     _require_made_for(directory, choice.device)
     check_properties(choice.device.name, options.properties)
     return choice, properties(choice.device.name, options.profile) | dict(options.properties)
+
+
+def require_ir(directory: Path) -> None:
+    """Raises Glm4Error for files that are no IR, before the engine is given them: cut short, with entities of XML's to
+    be expanded, another model's."""
+    for name in (MODEL, *_TEXTS):
+        file = directory / name
+        if not file.is_file():
+            continue
+        content = file.read_bytes()
+        damaged = (
+            not content.rstrip().endswith(b"</net>") or b"<net " not in content[:_HEAD] or b"<!" in content[:_HEAD]
+        )
+        if damaged:
+            raise Glm4Error(f"{file} is no OpenVINO IR", _AGAIN)
+        missing = [port for port in _PORTS if name == MODEL and not re.search(rb'names="[^"]*\b%s\b' % port, content)]
+        if missing:
+            raise Glm4Error(f"{file} is no language model's: it has no {missing[0].decode()}", _AGAIN)
 
 
 def _choice(directory: ModelDirectory, options: LoadOptions, machine: Machine) -> Choice:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _TEXT_PREFIX = ("[gMASK]", "<sop>")  # before every text of GLM-4, as its tokenizer has it
 _THINK_TOKENS = 8  # that `<think>` and a line break take at most
+_SAMPLE = "Hello,  世界!\n\t1 + 1 ≈ 🙂"
+_ITS_OWN = "Copy it from the checkpoint again: tokenizer.json belongs to the model."
 _PRIVATE_USE = range(0xE000, 0xF900)
 """Code points that stand in for special tokens typed in content while the template is rendered."""
 _REMEMBERED, _REMEMBERED_LENGTH = 4096, 8192
@@ -66,9 +68,18 @@ class ChatTokenizer:
             made = cls(bpe, read_template(directory))
         except Glm4Error as error:
             raise Glm4Error(f"{directory}: {error}", error.hint) from error
+        made._require_every_text(file)
         if made.chats and not made.stop_ids:
             raise Glm4Error(f"{file} has no tokens that end a reply", "Copy it from the checkpoint again.")
         return made
+
+    def _require_every_text(self, file: Path) -> None:
+        """Raises Glm4Error for a tokenizer that is none of GLM-4's: not BPE, or not of bytes."""
+        kind = type(self.bpe.model).__name__
+        if kind != "BPE":
+            raise Glm4Error(f"{file} has a tokenizer of the kind {kind}, and GLM-4's is BPE", _ITS_OWN)
+        if self.decode(self.encode_text(_SAMPLE)) != _SAMPLE:
+            raise Glm4Error(f"{file} does not read texts byte by byte, as GLM-4's tokenizer does", _ITS_OWN)
 
     def encode(
         self,

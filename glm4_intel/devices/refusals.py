@@ -4,6 +4,7 @@ from ..errors import Glm4Error
 
 _DRIVER = "Install the driver of the device, or use --device CPU. See: glm4-intel doctor"
 _MEMORY = "Close other programs, or use a shorter --context or a smaller recipe."
+_DAMAGED = "The model's files are damaged, or not of one export: copy or export the model again."
 _HINTS = {  # what an engine's message holds: what to do
     "libOpenCL": "Install libOpenCL and Intel's compute runtime, or use --device CPU. See: glm4-intel doctor",
     "vcl_api": _DRIVER,
@@ -14,6 +15,14 @@ _HINTS = {  # what an engine's message holds: what to do
     "bad_alloc": _MEMORY,
     "allocat": _MEMORY,
     "Unsupported property": "See: glm4-intel doctor --properties",
+    "Unable to read the model": _DAMAGED,
+    "Incorrect weights": _DAMAGED,
+    "Error parsing": _DAMAGED,
+    "inconsistent": _DAMAGED,
+    "opset": _DAMAGED,
+    "not in graph": _DAMAGED,
+    "supposed to be stateful": _DAMAGED,
+    "has attribute": _DAMAGED,
     "Supported values": "Give one of these: --property KEY=VALUE",
 }
 _FRAMES = ("Exception from", "Check '", "Error: Exception from")

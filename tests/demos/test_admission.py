@@ -87,3 +87,17 @@ def test_who_leaves_or_stops_ends_the_replies_of_that_page_alone() -> None:
         assert len(admission) == 1
         admission.admit("one", "a")  # back already: the old reply's end must not free the new one's place
     assert len(admission) == 1
+
+
+def test_one_visitor_has_a_share_of_the_places() -> None:
+    admission = Admission(4, each=2)
+    for number in range(2):
+        admission.admit(f"tab {number}", "talk", visitor="busy")
+    with pytest.raises(Refused, match="yours"):
+        admission.admit("tab 2", "talk", visitor="busy")
+    with pytest.raises(Refused, match="yours"), admission.writing("tab 2", "talk", "busy"):
+        pass
+    admission.admit("tab 3", "talk", visitor="other")
+    with admission.writing("tab 0", "talk", "busy"):
+        assert len(admission) == 3
+    admission.admit("tab 2", "talk", visitor="busy")

@@ -87,6 +87,41 @@ def test_questions_whose_answers_nobody_fetches_keep_nobody_out_for_long(tmp_pat
         assert questions(visitor.ask("here")) == ["here"]
 
 
+def in_a_new_conversation(address: str, browser: str = "") -> Tab:
+    tab = opened(address, browser)
+    tab.call("begin", None, "en")
+    return tab
+
+
+def test_one_visitor_has_at_most_half_of_the_places(tmp_path: Path) -> None:
+    with page(tmp_path / "shared", REPLIES, queue=4, root_path="/chat") as address:
+        for _ in range(2):
+            in_a_new_conversation(address, "a" * 32).submit("gone")
+        with pytest.raises(Refused, match="Your other messages are being answered"):
+            in_a_new_conversation(address, "a" * 32).submit("more")
+        assert questions(opened(address, "b" * 32).ask("here")) == ["here"]
+    with page(tmp_path / "own", REPLIES, queue=4) as address:
+        for _ in range(4):
+            in_a_new_conversation(address).submit("mine")
+
+
+def test_a_visitor_loads_another_model_only_where_the_page_is_theirs_or_an_option_allows_it(tmp_path: Path) -> None:
+    loading = ("load", str(tmp_path / "nowhere"), "CPU", "en")
+    with page(tmp_path / "own", REPLIES) as address, pytest.raises(Refused, match="not in the list of choices"):
+        opened(address).call(*loading)
+    with page(tmp_path / "shared", REPLIES, root_path="/chat") as address, pytest.raises(StopIteration):
+        opened(address).call(*loading)  # there is no such event
+    with page(tmp_path / "login", REPLIES, auth=("ada", "horse"), host="127.0.0.1", root_path="/chat") as address:
+        ada = Tab(address)
+        ada.log_in("ada", "horse")
+        ada.open()
+        with pytest.raises(StopIteration):
+            ada.call(*loading)
+    allowed = page(tmp_path / "allowed", REPLIES, root_path="/chat", allow_models=True)
+    with allowed as address, pytest.raises(Refused, match="not in the list of choices"):
+        opened(address).call(*loading)
+
+
 def test_a_conversation_that_was_deleted_stays_so_and_a_question_to_it_is_kept(address: str) -> None:
     one = opened(address)
     one.ask("first")

@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers import Tokenizer, models
 
 from forms import change_config
 from glm4_demos.nano import CHECKPOINT
 from glm4_export.checkpoint.source import resolve
 from glm4_export.checkpoint.tokenizer import write_texts
-from glm4_intel import Glm4Error
+from glm4_intel import Glm4Error, load
+from glm4_intel.model_directory import MANIFEST
 
 
 @pytest.fixture
@@ -61,6 +63,87 @@ def test_values_of_another_kind(checkpoint: Path, name: str, value: Any) -> None
         return
     change_config(checkpoint, **{name: value})
     refused(checkpoint, "config.json|has the architecture")
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("use_cache", [0, "x", [], {"a": 1}]),
+        ("layer_types", [3, "x", ["sliding_attention"], {"a": 1}]),
+        ("architectures", [3, "x", [], ["LlamaForCausalLM"]]),
+        ("initializer_range", ["x", -1, []]),
+        ("transformers_version", [3, "x", []]),
+        ("sliding_window", ["x", 3]),
+        ("output_attentions", [True, "x"]),
+        ("pruned_heads", [{"a": 1}, 3]),
+        ("id2label", [3, "x"]),
+        ("_attn_implementation", ["x", 3]),
+        ("rope_scaling", [0, [], {}, {"a": 1}, {"rope_type": "default", "factor": "x"}]),
+    ],
+)
+def test_values_that_nothing_is_computed_by_have_no_effect(checkpoint: Path, name: str, values: list[Any]) -> None:
+    right = resolve(str(checkpoint)).config
+    for value in values:
+        change_config(checkpoint, **{name: value})
+        assert resolve(str(checkpoint)).config == right
+
+
+@pytest.mark.parametrize("value", ["relu", "nonsense"])
+def test_an_activation_that_no_glm4_has(checkpoint: Path, value: str) -> None:
+    change_config(checkpoint, hidden_act=value)
+    refused(checkpoint, "has hidden_act")
+
+
+@pytest.mark.parametrize("value", ["x", 3, True, ["a"], {"type": []}, {"type": "linear"}])
+def test_a_rope_scaling_that_is_none(checkpoint: Path, value: Any) -> None:
+    change_config(checkpoint, rope_scaling=value)
+    refused(checkpoint, "config.json has (a )?rope_scaling")
+
+
+@pytest.mark.parametrize(
+    "name", ["factor", "original_max_position_embeddings", "beta_fast", "beta_slow", "attention_factor", "mscale"]
+)
+@pytest.mark.parametrize(
+    "value", ["x", -1, True, [], {"a": 1}, float("nan"), 1e300, 10**400], ids=lambda v: ascii(v)[:8]
+)
+def test_a_scaling_with_impossible_numbers(checkpoint: Path, name: str, value: Any) -> None:
+    change_config(checkpoint, rope_scaling={"type": "yarn", "factor": 2.0, name: value})
+    refused(checkpoint, f"config.json has a rope_scaling with {name}")
+
+
+def test_a_llama3_scaling_needs_its_numbers(checkpoint: Path) -> None:
+    change_config(checkpoint, rope_scaling={"rope_type": "llama3", "factor": 2.0})
+    refused(checkpoint, "config.json has a rope_scaling with original_max_position_embeddings None")
+
+
+def tokenizer_of(kind: str) -> dict[str, Any]:
+    """A tokenizer.json of another kind, as Hugging Face's library writes it."""
+    words = {"[UNK]": 0, "hello": 1, "world": 2}
+    model = {
+        "WordLevel": models.WordLevel(words, unk_token="[UNK]"),
+        "WordPiece": models.WordPiece(words, unk_token="[UNK]"),
+        "Unigram": models.Unigram([("[UNK]", 0.0), ("hello", -1.0)], unk_id=0),
+        "BPE": models.BPE(words, [], unk_token="[UNK]"),
+    }[kind]
+    return dict(json.loads(Tokenizer(model).to_str()))
+
+
+@pytest.mark.parametrize("kind", ["WordLevel", "WordPiece", "Unigram", "BPE"])
+def test_a_tokenizer_of_another_kind(checkpoint: Path, nano: Path, tmp_path: Path, kind: str) -> None:
+    """It would load, and answer nonsense; BPE that is not of bytes too."""
+    other = {key: value for key, value in tokenizer_of(kind).items() if key != "added_tokens"}
+    file, texts = checkpoint / "tokenizer.json", tmp_path / "texts"
+    own = json.loads(file.read_text())
+    file.write_text(json.dumps(own | other))
+    texts.mkdir()
+    said = f"has a tokenizer of the kind {kind}" if kind != "BPE" else "does not read texts byte by byte"
+    with pytest.raises(Glm4Error, match=said):
+        write_texts(resolve(str(checkpoint)), texts)
+    copy = Path(shutil.copytree(nano, tmp_path / "copy"))
+    (copy / MANIFEST).unlink()
+    (copy / "tokenizer.json").write_text(json.dumps(own | other))
+    with pytest.raises(Glm4Error, match=said):
+        load(copy)
 
 
 def test_more_layers_than_there_are_tensors(checkpoint: Path) -> None:

@@ -25,6 +25,15 @@ def test_stops(stop: object, taken: tuple[str, ...]) -> None:
     assert GenerationParams().override(stop=stop).stop == taken
 
 
+def test_the_earlier_name_of_ignore_eos(glm: Runtime) -> None:
+    options = {"temperature": 0, "max_new_tokens": 24}
+    earlier = glm.generate(ask("5 + 6"), ignore_stop=True, **options)
+    assert earlier.finish_reason == "length" and len(earlier.token_ids) == 24
+    assert earlier.token_ids == glm.generate(ask("5 + 6"), ignore_eos=True, **options).token_ids
+    with pytest.raises(Glm4Error, match="ignore_eos must be true or false, not 'no'"):
+        GenerationParams().override(ignore_stop="no")
+
+
 @pytest.mark.parametrize("ids", [5, "12", [1.5], [True], [-1], ["5"]])
 def test_stop_token_ids_that_are_none(ids: object) -> None:
     with pytest.raises(Glm4Error, match="stop_token_ids must be a list of token ids"):

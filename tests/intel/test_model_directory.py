@@ -1,7 +1,10 @@
 """Model directories: whole, damaged, unfinished, of another make."""
 
 import json
+import re
 import shutil
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -137,3 +140,66 @@ def test_a_template_that_writes_nothing(nano: Path, tmp_path: Path) -> None:
     (copy / "chat_template.jinja").write_text("")
     with pytest.raises(Glm4Error, match="makes nothing of these messages"):
         load(copy)
+
+
+_BOMB = '<?xml version="1.0"?><!DOCTYPE net [<!ENTITY a "aaaaaaaaaa">' + "".join(
+    f'<!ENTITY {chr(98 + step)} "{("&" + chr(97 + step) + ";") * 10}">' for step in range(10)
+)
+DAMAGED: dict[str, Callable[[str], str]] = {
+    "garbage": lambda xml: "\0\1\2" * 1000,
+    "empty": lambda xml: "",
+    "a web page": lambda xml: "<html><body>404</body></html>",
+    "a pointer": lambda xml: "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n",
+    "nested": lambda xml: "<a>" * 200_000,
+    "cut short": lambda xml: xml[: len(xml) // 2],
+    "an entity bomb": lambda xml: _BOMB + ']><net name="&k;" version="11"><layers/></net>',
+    "an external entity": lambda xml: xml.replace(
+        "<net ", '<!DOCTYPE net [<!ENTITY x SYSTEM "file:///etc/passwd">]><net ', 1
+    ),
+}
+WRONG: dict[str, Callable[[str], str]] = {
+    "of another version": lambda xml: xml.replace('version="11"', 'version="99"', 1),
+    "weights past the file": lambda xml: re.sub(r'offset="\d+"', 'offset="99999999999"', xml, count=3),
+    "weights before the file": lambda xml: re.sub(r'offset="\d+"', 'offset="-5"', xml, count=1),
+    "an unknown operation": lambda xml: xml.replace('type="MatMul"', 'type="Nonsense"'),
+    "a huge shape": lambda xml: re.sub(r'shape="[\d, ]+"', 'shape="999999999, 99999999"', xml, count=5),
+    "an edge from nowhere": lambda xml: xml.replace(
+        "<edges>", '<edges><edge from-layer="99999" from-port="0" to-layer="1" to-port="0"/>'
+    ),
+}
+
+
+def refusal_of(copy: Path) -> Glm4Error:
+    (copy / model_directory.MANIFEST).unlink()
+    started = time.perf_counter()
+    with pytest.raises(Glm4Error) as raised:
+        load(copy)
+    assert time.perf_counter() - started < 5
+    assert "\n" not in str(raised.value) and len(str(raised.value)) < 500
+    return raised.value
+
+
+@pytest.mark.parametrize("name", ["openvino_model.xml", "openvino_tokenizer.xml", "openvino_detokenizer.xml"])
+@pytest.mark.parametrize("change", DAMAGED)
+def test_an_ir_that_is_none_is_told_by_its_name(copy: Path, name: str, change: str) -> None:
+    (copy / name).write_text(DAMAGED[change]((copy / name).read_text()))
+    error = refusal_of(copy)
+    assert str(error) == f"{copy / name} is no OpenVINO IR" and "export the model again" in error.hint
+
+
+@pytest.mark.parametrize("change", WRONG)
+def test_an_ir_that_the_engine_refuses_is_told_as_damaged(copy: Path, change: str) -> None:
+    (copy / "openvino_model.xml").write_text(WRONG[change]((copy / "openvino_model.xml").read_text()))
+    error = refusal_of(copy)
+    assert "refuses the model" in str(error) and "damaged" in error.hint
+
+
+def test_another_models_ir_is_told(copy: Path) -> None:
+    shutil.copyfile(copy / "openvino_detokenizer.xml", copy / "openvino_model.xml")
+    assert "is no language model's: it has no input_ids" in str(refusal_of(copy))
+
+
+@pytest.mark.parametrize("name", ["openvino_model.bin", "openvino_tokenizer.bin"])
+def test_weights_cut_short_without_a_manifest_are_told(copy: Path, name: str) -> None:
+    (copy / name).write_bytes(b"")
+    assert "damaged" in refusal_of(copy).hint

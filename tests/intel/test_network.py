@@ -48,6 +48,15 @@ def test_a_program_that_imports_the_library_first_sends_nothing(tmp_path: Path) 
     assert looked_up(tmp_path, "-c", code) == ("None\n", "")
 
 
+def test_a_program_that_imported_telemetry_before_sends_nothing_either(tmp_path: Path) -> None:
+    code = (
+        "import openvino_telemetry.main as telemetry; from openvino_telemetry.backend import backend_ga4\n"
+        "backend_ga4.GA4Backend.send = lambda self, message: print('SENT', message)\n"
+        "import glm4_intel.loading, openvino"
+    )
+    assert looked_up(tmp_path, "-c", code) == ("", "")
+
+
 def test_the_watch_sees_what_there_is(tmp_path: Path) -> None:
     code = "import socket; socket.getaddrinfo('localhost', 80); s = socket.socket(); s.connect_ex; s.close()"
     assert "localhost" in looked_up(tmp_path, "-c", code)[1]

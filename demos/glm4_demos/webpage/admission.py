@@ -11,7 +11,7 @@ Key = tuple[str, str]
 
 
 class Refused(Exception):
-    """There is no place for a reply now. `reason` is the name of its sentence in `words`: "still" or "busy"."""
+    """There is no place for a reply now. `reason` names its sentence in `words`: "still", "busy" or "yours"."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -20,22 +20,23 @@ class Refused(Exception):
 
 @dataclass(eq=False)
 class Place:
-    """A reply that is awaited. Setting `cancel` ends it."""
+    """A visitor's reply that is awaited. Setting `cancel` ends it."""
 
+    visitor: str = ""
     cancel: threading.Event = field(default_factory=threading.Event)
     begun: bool = False
     since: float = field(default_factory=time.monotonic)
 
 
 class Admission:
-    """Places for `most` replies: taken when a message is sent, free when its reply has ended.
+    """Places for `most` replies, `each` of them one visitor's: taken when a message is sent, free when its reply ends.
 
     A reply begins in a second event of the browser's, which may never come: its tab was closed, or another conversation
     was chosen. Such a place is free again after `patience` seconds.
     """
 
-    def __init__(self, most: int, patience: float = 5.0) -> None:
-        self._most, self._patience = most, patience
+    def __init__(self, most: int, each: int | None = None, patience: float = 5.0) -> None:
+        self._most, self._each, self._patience = most, most if each is None else each, patience
         self._lock = threading.Lock()
         self._places: dict[Key, Place] = {}
 
@@ -45,8 +46,9 @@ class Admission:
             self._expire()
             return len(self._places)
 
-    def admit(self, page: str, conversation: str, alone: bool = False) -> None:
-        """Take a place. Raises Refused where the conversation's reply is being written, and where all are taken.
+    def admit(self, page: str, conversation: str, alone: bool = False, visitor: str = "") -> None:
+        """Take a place. Raises Refused where the conversation's reply is being written, and where all are taken, or all
+        that one visitor may have.
 
         `alone` refuses, too, while another page awaits a reply to the same conversation.
         """
@@ -55,17 +57,17 @@ class Admission:
             self._expire()
             if alone and any(other != page and same == conversation for other, same in self._places):
                 raise Refused("still")
-            self._require_room(key)
-            self._places[key] = Place()
+            self._require_room(key, visitor)
+            self._places[key] = Place(visitor)
 
     @contextmanager
-    def writing(self, page: str, conversation: str) -> Iterator[Place]:
+    def writing(self, page: str, conversation: str, visitor: str = "") -> Iterator[Place]:
         """The place in which a reply is written, free afterwards whatever happens.
 
         One that has expired meanwhile is taken anew. Raises Refused as `admit` does.
         """
         key = (page, conversation)
-        place = self._begin(key)
+        place = self._begin(key, visitor)
         try:
             yield place
         finally:
@@ -85,12 +87,12 @@ class Admission:
         with self._lock:
             self._places = {key: place for key, place in self._places.items() if key[0] != page}
 
-    def _begin(self, key: Key) -> Place:
+    def _begin(self, key: Key, visitor: str) -> Place:
         with self._lock:
             self._expire()
             if key not in self._places or self._places[key].begun:
-                self._require_room(key)
-            place = self._places.setdefault(key, Place())
+                self._require_room(key, visitor)
+            place = self._places.setdefault(key, Place(visitor))
             place.begun = True
             return place
 
@@ -105,9 +107,11 @@ class Admission:
         for key in gone:
             del self._places[key]
 
-    def _require_room(self, key: Key) -> None:
+    def _require_room(self, key: Key, visitor: str) -> None:
         place = self._places.get(key)
         if place and place.begun:
             raise Refused("still")
         if place is None and len(self._places) >= self._most:
             raise Refused("busy")
+        if place is None and sum(each.visitor == visitor for each in self._places.values()) >= self._each:
+            raise Refused("yours")

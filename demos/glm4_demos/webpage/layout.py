@@ -8,6 +8,7 @@ from typing import Literal
 import gradio as gr
 
 from .models import Models
+from .quiet import Page
 from .setting import Setting
 from .wiring import Components, wire
 from .words import EXAMPLES, LANGUAGES, word
@@ -47,14 +48,14 @@ def page(models: Models, setting: Setting) -> gr.Blocks:
     """The page over the shared models."""
     language = setting.language
     say = partial(word, language=language)
-    with gr.Blocks(title="glm4-intel", analytics_enabled=False, fill_height=True) as blocks:
+    with Page(title="glm4-intel", analytics_enabled=False, fill_height=True) as blocks:
         components = _hidden()
         with gr.Sidebar(open=True, elem_id="side"):
             components |= _list_of_conversations(say)
         components |= _conversation(say, language)
         with gr.Accordion(say("settings"), open=False, elem_id="settings") as settings:
             components |= {"settings": settings, "system": gr.Textbox(label=say("system"), lines=2, elem_id="system")}
-            components |= _sampling(say) | _tools_and_page(say, setting) | _models(say)
+            components |= _sampling(say) | _tools_and_page(say, setting) | _models(say, setting)
             components["plot"] = gr.HTML(elem_id="plot")
         wire(blocks, components, models, setting)
     return blocks
@@ -150,10 +151,12 @@ def _tools_and_page(say: Say, setting: Setting) -> Components:
     return made
 
 
-def _models(say: Say) -> Components:
+def _models(say: Say, setting: Setting) -> Components:
+    """The model and its device, where a visitor may change them for everybody."""
+    shown = setting.may_load
     with gr.Row():
         return {
-            "models": gr.Dropdown(label=say("models"), elem_id="models"),
-            "device": gr.Dropdown(label=say("device"), elem_id="device"),
-            "load": gr.Button(say("load"), elem_id="load"),
+            "models": gr.Dropdown(label=say("models"), elem_id="models", visible=shown),
+            "device": gr.Dropdown(label=say("device"), elem_id="device", visible=shown),
+            "load": gr.Button(say("load"), elem_id="load", visible=shown),
         }

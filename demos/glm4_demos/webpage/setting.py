@@ -19,3 +19,7 @@ class Setting:
     language: Language = "en"
     at_once: int = 32
     """Replies written at the same time; more are refused."""
+    each: int | None = None
+    """Those of one visitor."""
+    may_load: bool = True
+    """Whether a visitor may load another model, for everybody."""

@@ -83,11 +83,11 @@ class Wiring:
 
 def wire(blocks: gr.Blocks, components: Components, models: Models, setting: Setting) -> None:
     """Join every event of the page with its handler."""
-    wiring, admission = Wiring(components), Admission(setting.at_once)
+    wiring, admission = Wiring(components), Admission(setting.at_once, setting.each)
     _wire_page(wiring, blocks, components, PageEvents(models, admission))
     replies = _wire_replies(wiring, components, ReplyEvents(models, admission, setting), setting.at_once)
     _wire_conversations(wiring, components, ConversationEvents(models, setting.uploads), replies)
-    _wire_models(wiring, components, ModelEvents(models))
+    _wire_models(wiring, components, ModelEvents(models), setting.may_load)
 
 
 def _once_opened(handler: Callable[..., Any], place: int) -> Callable[..., Any]:
@@ -157,6 +157,8 @@ def _wire_conversations(wiring: Wiring, c: Components, events: ConversationEvent
     wiring.on(c["bring"].upload, events.bring, ("bring", "owner", "language"), events.BROUGHT, **telling)
 
 
-def _wire_models(wiring: Wiring, c: Components, events: ModelEvents) -> None:
-    wiring.on(c["load"].click, events.load, ("models", "device", "language"), events.LOADED)
+def _wire_models(wiring: Wiring, c: Components, events: ModelEvents, may_load: bool) -> None:
+    """Where no visitor may load a model, there is no event that would."""
+    if may_load:
+        wiring.on(c["load"].click, events.load, ("models", "device", "language"), events.LOADED)
     wiring.on(c["reset"].click, events.reset, (), events.RESET, **_QUICK)

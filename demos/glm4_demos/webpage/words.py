@@ -80,6 +80,10 @@ _WORDS: dict[str, tuple[str, str]] = {  # name: (English, Chinese)
         "As many messages as this page takes are being answered. Send yours again in a moment.",
         "正在回答的消息已达上限，请稍后再发送。",
     ),
+    "yours": (
+        "Your other messages are being answered. Send this one again when one of them is.",
+        "你的其他消息正在回答中，请在其中一条完成后再发送。",
+    ),
     "still": ("The reply is still being written. Wait for it, or stop it.", "上一条回复尚未完成，请等待或停止。"),
     "empty": ("Write something first.", "请先输入内容。"),
     "failed": ("This could not be answered", "无法回答"),

@@ -51,7 +51,7 @@ _VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "attention_dropout": (_number(0, 1), "a number from 0 to 1"),
     "attention_bias": _FLAG,
     "tie_word_embeddings": _FLAG,
-    "hidden_act": (lambda value: isinstance(value, str), "a name"),
+    "hidden_act": (lambda value: value == "silu", "silu"),
     "eos_token_id": (_ids, "a token id or a list of them"),
     "pad_token_id": (_id, "a token id"),
     "torch_dtype": _TYPE,

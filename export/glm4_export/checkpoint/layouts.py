@@ -26,9 +26,24 @@ class Layout:
     tokenizer_files: tuple[str, ...] = ("tokenizer.json",)
 
 
+_ARCHITECTURES = {"glm": "GlmForCausalLM", "glm4": "Glm4ForCausalLM"}
+_TRANSFORMERS = (
+    "model_type", "attention_bias", "attention_dropout", "dtype", "eos_token_id", "head_dim", "hidden_act",
+    "hidden_size", "intermediate_size", "max_position_embeddings", "num_attention_heads", "num_hidden_layers",
+    "num_key_value_heads", "pad_token_id", "partial_rotary_factor", "rms_norm_eps", "rope_parameters", "rope_scaling",
+    "rope_theta", "tie_word_embeddings", "torch_dtype", "vocab_size",
+)  # fmt: skip
+"""What the weights or the tokenizer are read by, in configs of transformers' own."""
+
+
 def transformers_config(config: Config) -> Config:
-    """A config of transformers' own; what a merge left in it of a quantized base does not hold for its weights."""
-    return {key: value for key, value in config.items() if key != "quantization_config"}
+    """A config of transformers' own, of what a model is computed by; its architecture is that of the model type.
+
+    Anything else would come up in the middle of the work where it is of a wrong kind: `use_cache`, `layer_types`, what
+    a merge left of a quantized base.
+    """
+    architecture = _ARCHITECTURES[config["model_type"]]
+    return {"architectures": [architecture]} | {key: config[key] for key in _TRANSFORMERS if key in config}
 
 
 def unchanged_tensors(tensors: Tensors, config: Config) -> Tensors:
@@ -37,7 +52,7 @@ def unchanged_tensors(tensors: Tensors, config: Config) -> Tensors:
 
 _KEPT = (
     "hidden_size", "num_attention_heads", "attention_dropout", "eos_token_id", "pad_token_id",
-    "tie_word_embeddings", "torch_dtype", "use_cache",
+    "tie_word_embeddings", "torch_dtype",
 )  # fmt: skip
 
 
@@ -49,7 +64,7 @@ def chatglm_config(config: Config) -> Config:
     if not (config.get("multi_query_attention") and config.get("rmsnorm", True) and config.get("original_rope", True)):
         raise Glm4Error("This ChatGLM checkpoint is older than GLM-4", "Give a GLM-4-9B checkpoint.")
     return {key: config[key] for key in _KEPT if key in config} | {
-        "architectures": ["GlmForCausalLM"],
+        "architectures": [_ARCHITECTURES["glm"]],
         "model_type": "glm",
         "attention_bias": config["add_qkv_bias"],
         "head_dim": config["kv_channels"],
@@ -108,9 +123,11 @@ def _chatglm_tensors(tensors: Mapping[str, "Tensor"], config: Config) -> Iterato
 
 
 LAYOUTS = {  # by the config's model_type
-    "glm": Layout("GlmForCausalLM", transformers_config, unchanged_tensors),
-    "glm4": Layout("Glm4ForCausalLM", transformers_config, unchanged_tensors),
-    "chatglm": Layout("GlmForCausalLM", chatglm_config, chatglm_tensors, ("tokenizer.model", "tokenizer_config.json")),
+    "glm": Layout(_ARCHITECTURES["glm"], transformers_config, unchanged_tensors),
+    "glm4": Layout(_ARCHITECTURES["glm4"], transformers_config, unchanged_tensors),
+    "chatglm": Layout(
+        _ARCHITECTURES["glm"], chatglm_config, chatglm_tensors, ("tokenizer.model", "tokenizer_config.json")
+    ),
 }
 
 ROPE_THETA = {  # of converted repositories: that of the original, 10,000 times its rope_ratio

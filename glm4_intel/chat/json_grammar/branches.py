@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from ...errors import Glm4Error
-from .shapes import Shape, contradictory, merged, plain_shape, refuse
+from .shapes import Seen, Shape, contradictory, merged, of_unevaluated, plain_shape, refuse
 from .validation import TYPES, Validator, type_of
 
 _MOST_SHAPES, _DEPTH = 256, 40
@@ -101,7 +101,7 @@ class Branches:
             found = [shape for shape in map(self._known, found) if not contradictory(shape)]
             if len(found) > _MOST_SHAPES:
                 raise Glm4Error(f"{where} branches into more than {_MOST_SHAPES} forms", "Make the schema simpler.")
-        return [shape for shape in found if not contradictory(shape)]
+        return [of_unevaluated(shape, schema) for shape in found if not contradictory(shape)]
 
     def _listed(self, shape: Shape, schema: Any, where: str) -> list[Shape]:
         own = "const" if "const" in schema else "enum"
@@ -129,18 +129,22 @@ class Branches:
         if "oneOf" in schema:
             yield self._one(_list(schema, "oneOf", where), f"{where}.oneOf", below)
         if "not" in schema:
-            yield self._any(self.negations(schema["not"], f"{where}.not", below), f"{where}.not", below)
+            yield self._none_of(schema["not"], f"{where}.not", below)
         if "if" in schema and ("then" in schema or "else" in schema):
             yield self._conditional(schema, where, below)
         for keyword in ("dependentRequired", "dependentSchemas", "dependencies"):
             for name, needed in _mapping(schema, keyword, where).items():
                 then = {"required": [needed] if isinstance(needed, str) else needed}
-                absent = {"properties": {name: False}}
-                choices = [absent, then if isinstance(needed, (list, str)) else needed]
+                absent, present = {"properties": {name: False}}, {"required": [name]}
+                choices = [absent, {"allOf": [present, then if isinstance(needed, (list, str)) else needed]}]
                 yield self._any(choices, f"{where}.{keyword}.{name}", below)
 
     def _any(self, branches: list[Any], where: str, depth: int) -> list[Shape]:
         return [s for index, each in enumerate(branches) for s in self.shapes(each, f"{where}[{index}]", depth)]
+
+    def _none_of(self, schema: Any, where: str, depth: int) -> list[Shape]:
+        """Shapes of values that do not satisfy a schema; what says so evaluates nothing."""
+        return [replace(each, seen=Seen()) for each in self._any(self.negations(schema, where, depth), where, depth)]
 
     def _one(self, branches: list[Any], where: str, depth: int) -> list[Shape]:
         """The branches, each without what another one allows too."""
@@ -149,7 +153,7 @@ class Branches:
         for index, shapes in enumerate(own):
             for other, others in enumerate(own):
                 if other != index and not self._apart(shapes, others, where, depth):
-                    without = self._any(self.negations(branches[other], where, depth), where, depth)
+                    without = self._none_of(branches[other], where, depth)
                     shapes = [self._known(merged(one, each)) for one in shapes for each in without]
             found += shapes
         return [shape for shape in found if not contradictory(shape)]
@@ -174,11 +178,10 @@ class Branches:
 
     def _conditional(self, schema: Mapping[str, Any], where: str, depth: int) -> list[Shape]:
         condition = schema["if"]
-        then = {"allOf": [condition, schema.get("then", True)]}
-        otherwise = [
-            {"allOf": [each, schema.get("else", True)]} for each in self.negations(condition, f"{where}.if", depth)
-        ]
-        return self._any([then, *otherwise], where, depth)
+        then = self.shapes({"allOf": [condition, schema.get("then", True)]}, where, depth)
+        otherwise = self.shapes(schema.get("else", True), f"{where}.else", depth)
+        failed = self._none_of(condition, f"{where}.if", depth)
+        return then + [merged(one, other) for one in failed for other in otherwise]
 
     def negations(self, schema: Any, where: str, depth: int) -> list[Any]:
         """Schemas that together hold only where this one does not."""

@@ -1,7 +1,7 @@
 """What several schemas say together: the shapes that a value may have, each a conjunction of plain keywords."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import lcm
 from typing import Any
 
@@ -17,9 +17,10 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "properties": (Mapping,), "patternProperties": (Mapping,), "required": (list,), "pattern": (str,),
     "uniqueItems": (bool,), "items": (Mapping, list, bool), "prefixItems": (list,), "propertyNames": (Mapping, bool),
     "additionalProperties": (Mapping, bool), "additionalItems": (Mapping, bool), "contains": (Mapping, bool),
+    "unevaluatedProperties": (Mapping, bool), "unevaluatedItems": (Mapping, bool),
 }  # fmt: skip
 _MOST_VALUES = 10_000
-REFUSED = ("unevaluatedProperties", "unevaluatedItems", "$dynamicRef", "$recursiveRef", "disallow", "extends")
+REFUSED = ("$dynamicRef", "$recursiveRef", "disallow", "extends")
 Layer = tuple[Mapping[str, Any], Mapping[str, Any], Any]
 """One schema's properties, its pattern properties and what others must be."""
 
@@ -40,6 +41,58 @@ class Shape:
     contained: tuple[Any, ...] = ()
     sources: tuple[Any, ...] = ()
     """The schemas themselves, that a listed value must satisfy."""
+    seen: "Seen" = field(default_factory=lambda: Seen())
+    """What the schemas that hold have a word about."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The members and items that some schema evaluates, as far as that is sure: what `unevaluated…` is not about.
+
+    https://json-schema.org/draft/2020-12/json-schema-core#section-11
+    """
+
+    names: frozenset[str] = frozenset()
+    patterns: frozenset[str] = frozenset()
+    items: int = 0
+    all_names: bool = False
+    all_items: bool = False
+
+    def __or__(self, other: "Seen") -> "Seen":
+        return Seen(
+            self.names | other.names, self.patterns | other.patterns, max(self.items, other.items),
+            self.all_names or other.all_names, self.all_items or other.all_items,
+        )  # fmt: skip
+
+    @classmethod
+    def of(cls, schema: Mapping[str, Any]) -> "Seen":
+        """What a schema's own keywords evaluate."""
+        items, listed = schema.get("items"), schema.get("prefixItems")
+        first = items if isinstance(items, list) else listed or []
+        rest = schema.get("additionalItems") if isinstance(items, list) else items
+        return cls(
+            frozenset(schema.get("properties", ())), frozenset(schema.get("patternProperties", ())), len(first),
+            "additionalProperties" in schema, rest is not None,
+        )  # fmt: skip
+
+
+def of_unevaluated(shape: Shape, schema: Mapping[str, Any]) -> Shape:
+    """The shape with what a schema says of the members and items that none of its parts evaluates."""
+    seen = shape.seen
+    if "unevaluatedProperties" in schema:
+        if not seen.all_names:
+            layer = (
+                dict.fromkeys(seen.names, True),
+                dict.fromkeys(seen.patterns, True),
+                schema["unevaluatedProperties"],
+            )
+            shape = replace(shape, layers=(*shape.layers, layer))
+        seen = replace(seen, all_names=True)
+    if "unevaluatedItems" in schema:
+        if not seen.all_items:
+            shape = replace(shape, tuples=(*shape.tuples, ([True] * seen.items, schema["unevaluatedItems"])))
+        seen = replace(seen, all_items=True)
+    return replace(shape, seen=seen)
 
 
 def plain_shape(schema: Mapping[str, Any], where: str, draft4: bool) -> Shape:
@@ -61,6 +114,7 @@ def plain_shape(schema: Mapping[str, Any], where: str, draft4: bool) -> Shape:
         required=tuple(schema["required"]) if isinstance(schema.get("required"), list) else (),
         contained=(schema["contains"],) if "contains" in schema and schema.get("minContains") != 0 else (),
         sources=(schema,),
+        seen=Seen.of(schema),
     )
 
 
@@ -143,7 +197,7 @@ def merged(one: Shape, other: Shape) -> Shape:
     return Shape(
         one.types & other.types, values, limits, one.layers + other.layers, one.tuples + other.tuples,
         one.names + other.names, tuple(dict.fromkeys(one.required + other.required)),
-        one.contained + other.contained, one.sources + other.sources,
+        one.contained + other.contained, one.sources + other.sources, one.seen | other.seen,
     )  # fmt: skip
 
 

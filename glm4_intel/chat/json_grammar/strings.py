@@ -25,11 +25,10 @@ _ESCAPE = r'"\\" (["\\/bfnrt] | "u00" [01] [0-9a-f])'
 _AFTER_LESS = r'"<"+ ([\x20-!#-;=-\[\]-{}~' + _BEYOND_ASCII + r"] | " + _ESCAPE + r' | "\\u007c")'
 _MARKED = rf"({_ESCAPE} | {_AFTER_LESS})"
 _ANY_STRING = Piece(rf'"\"" {_PLAIN.text}* ({_MARKED} {_PLAIN.text}*)* "<"* "\""')
-_EXACT, _CHUNK, _MOST_CHUNKS = 128, 64, 127
+_EXACT, _CHUNK, _MOST_CHUNKS = 96, 48, 170
 """Characters that are counted one by one; in longer strings, how many are counted at a time, and how often at most:
-beyond, strings end early."""
-_FEW_CHUNKS = 8
-"""From so many on, what is left over is not counted: it would cost a rule for each character."""
+beyond, strings end early. Each count costs the first token 20 ms, and the end of each chunk costs the tokens near it a
+few, so that 95 counts are enough for any length."""
 _SHORTENED = 16
 """Characters that a pattern's strings may have at least where there are too many states for as many as are allowed."""
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"}
@@ -103,22 +102,24 @@ def _counted(least: int, most: int | None, rules: Rules) -> Piece:
         return NEVER
     if least > _CHUNK * _MOST_CHUNKS:
         raise Glm4Error(f"A string of at least {least} characters can't be guided", "Ask for fewer.")
-    chunks, first = divmod(least, _CHUNK) if least > _EXACT else (0, least)
     if most is None:
         rest = rules.add(Piece(_ANY_STRING.text.removeprefix('"\\"" ')), "rest")
     else:
-        rest = _up_to(most - least, rules)
-    return sequence(_QUOTE, _chunks(chunks, chunks, rules), _exactly(first, rest, rules))
+        rest = _up_to(most - least, most > _EXACT, rules)
+    if max(least, most or 0) <= _EXACT:
+        return sequence(_QUOTE, _exactly(least, rest, rules))
+    chunks, first = divmod(least, _CHUNK)
+    return sequence(_QUOTE, _chunks(chunks, chunks, rules), _exactly(first, EMPTY, rules), rest)
 
 
-def _up_to(count: int, rules: Rules) -> Piece:
-    """So many characters at most, and the quote."""
-    chunks, rest = divmod(max(count - _CHUNK + 1, 0), _CHUNK) if count > _EXACT else (0, 0)
-    singly = count if count <= _EXACT else _CHUNK - 1 + (rest if chunks < _FEW_CHUNKS else 0)
+def _up_to(count: int, by_chunks: bool, rules: Rules) -> Piece:
+    """So many characters at most, and the quote. What chunks leave over shares the rules of a chunk's end."""
+    chunks, left = divmod(count - _CHUNK + 1, _CHUNK) if by_chunks and count >= _CHUNK else (0, 0)
     end = _QUOTE
-    for _ in range(singly):
+    for _ in range(_CHUNK - 1 if chunks or left else count):
         end = rules.add(either([sequence(_CHARACTER, end), _QUOTE]), "state")
-    return sequence(_chunks(0, min(chunks, _MOST_CHUNKS), rules), end)
+    more = repeated(_exactly(left, EMPTY, rules), 0, 1) if left else EMPTY
+    return sequence(_chunks(0, min(chunks, _MOST_CHUNKS), rules), more, end)
 
 
 def _chunks(least: int, most: int, rules: Rules) -> Piece:

@@ -31,7 +31,8 @@ class ModelEvents:
         """Load another model or device for every visitor; what is wrong with it is said in its place."""
         progress(0, desc=word("loading", language))
         try:
-            self._models.load(Path(directory), device, lambda stage, share: progress(share or 0, desc=stage))
+            chosen = Path(str(directory))  # Gradio lets an empty list through
+            self._models.load(chosen, str(device), lambda stage, share: progress(share or 0, desc=stage))
         except Glm4Error as error:
             yield {"status": f"**{error}** {error.hint}"}
             return

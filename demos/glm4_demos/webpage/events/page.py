@@ -36,7 +36,7 @@ class PageEvents:
         On a page for one person, the gate tells that person's requests, which come from any of their browsers.
         A new browser gets an id. The owner stays on the server, where no visitor can change it to another's.
         """
-        browser = browser if _ID.fullmatch(browser or "") else Dialogue().id
+        browser = browser if isinstance(browser, str) and _ID.fullmatch(browser) else Dialogue().id
         owner = request.username or (self._own(browser) if OURS in request.headers else browser)
         latest = Store(owner).latest() or Dialogue()
         return {

@@ -70,7 +70,7 @@ class ReplyEvents:
             raise gr.Error(word("empty", language), print_exception=False)
         document = self._read(files[0], language) if files else None
         dialogue = newest(dialogue, owner, language)
-        runtime = self._admit(dialogue, language, request)
+        runtime = self._admit(dialogue, owner, language, request)
         dialogue.system = whole_text((system or "").strip())
         dialogue.ask(text, document, runtime)
         save(dialogue, owner, language)
@@ -90,7 +90,7 @@ class ReplyEvents:
         """Write the reply, tool calls and all; it joins the dialogue in its place. `sampling` is SAMPLING's values."""
         options = _sampling_options(sampling)
         try:
-            with self._admission.writing(str(request.session_hash), dialogue.id) as place:
+            with self._admission.writing(str(request.session_hash), dialogue.id, owner) as place:
                 try:
                     yield from self._pictures(dialogue, owner, tools, language, place, options)
                 finally:
@@ -111,7 +111,7 @@ class ReplyEvents:
     def retry(self, dialogue: Dialogue, owner: str, language: Language, request: gr.Request) -> Values:
         """Forget the last reply, so that its question is answered anew."""
         require_newest(dialogue, owner, language)
-        self._admit(dialogue, language, request)
+        self._admit(dialogue, owner, language, request)
         last = dialogue.last_question()
         if last is not None:
             dialogue.cut(last + 1)
@@ -131,7 +131,7 @@ class ReplyEvents:
     ) -> Values:
         """Change a question and forget what followed it, so that it is answered anew."""
         require_newest(dialogue, owner, language)
-        self._admit(dialogue, language, request)
+        self._admit(dialogue, owner, language, request)
         loaded = self._models.loaded
         _, owners = shown(dialogue, loaded.backend, loaded.runtime.context_length, language)
         place = picked.index if isinstance(picked.index, int) else picked.index[0]
@@ -147,11 +147,11 @@ class ReplyEvents:
         """Put an example into the input."""
         return {"message": {"text": picked.value["text"], "files": []}}
 
-    def _admit(self, dialogue: Dialogue, language: Language, request: gr.Request) -> Runtime:
+    def _admit(self, dialogue: Dialogue, owner: str, language: Language, request: gr.Request) -> Runtime:
         """Take a place for the reply; what will write it. Raises gr.Error where there is none, or no model now."""
         try:
             runtime = self._models.runtime
-            self._admission.admit(str(request.session_hash), dialogue.id, alone=True)
+            self._admission.admit(str(request.session_hash), dialogue.id, alone=True, visitor=owner)
         except Refused as refused:
             raise gr.Error(word(refused.reason, language), print_exception=False) from refused
         except Glm4Error as error:
