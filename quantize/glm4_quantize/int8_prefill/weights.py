@@ -68,8 +68,8 @@ def int8_weights(
         weights = {}
         for name, tensor in found.items():
             values = compressor.compress(tensor, _BY_ROW)
-            place, at = kept[at : at + tensor.get_size()], at + tensor.get_size()
-            weights[name] = _written(values.tensor.data.data, values.scale.data, place)
+            room, at = kept[at : at + tensor.get_size()], at + tensor.get_size()
+            weights[name] = _written(values.tensor.data.data, values.scale.data, room)
             advance(tensor.byte_size)
         yield weights
 
@@ -82,11 +82,14 @@ def _constant(product: Any) -> openvino.Tensor:
     return get_const_value_as_ov_tensor(node)
 
 
-def _written(values: np.ndarray, scale: np.ndarray, place: np.ndarray) -> Int8Weight:
-    """The values copied to their place, in one part or in two."""
-    rows, columns = values.shape
+def place_of(room: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """The parts [count, rows, columns / count] that a weight of so many values is kept in, as a view."""
     count = 2 if columns > _LONG_ROW and columns % 2 == 0 else 1
-    parts = place.reshape(count, rows, columns // count)
-    for part, source in zip(parts, np.split(values, count, axis=1), strict=True):
+    return room.reshape(count, rows, columns // count)
+
+
+def _written(values: np.ndarray, scale: np.ndarray, room: np.ndarray) -> Int8Weight:
+    parts = place_of(room, *values.shape)
+    for part, source in zip(parts, np.split(values, len(parts), axis=1), strict=True):
         part[:] = source
     return Int8Weight(tuple(parts), scale.astype(np.float32))
