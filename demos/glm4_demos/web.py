@@ -109,12 +109,13 @@ def _arguments(args: argparse.Namespace) -> WebArguments:
 
 def _serve(models: "Models", options: WebArguments) -> None:
     """Serve the page until Ctrl-C."""
-    from .webpage.layout import page
-
-    blocks = page(models, options.language, at_once=options.queue)
-    blocks.queue(max_size=8 * options.queue, api_open=False)  # replies beyond the limit are refused by the handlers
     try:
         with _no_proxies():
+            from .webpage.layout import page
+
+            blocks = page(models, options.language, at_once=options.queue)
+            # replies beyond the limit are refused by the handlers
+            blocks.queue(max_size=8 * options.queue, api_open=False)
             blocks.launch(**_listening(options), **_appearance())
     except OSError as error:
         raise Glm4Error(
@@ -126,7 +127,10 @@ def _serve(models: "Models", options: WebArguments) -> None:
 
 @contextmanager
 def _no_proxies() -> Iterator[None]:
-    """Gradio asks its own page whether it is up, which no proxy of the environment's can tell."""
+    """Gradio asks its own page whether it is up, which no proxy of the environment's can tell.
+
+    Already when imported it makes a client, which fails where a SOCKS proxy is named and httpx lacks a package for it.
+    """
     proxies = {name: os.environ.pop(name) for name in list(os.environ) if name.lower().endswith("_proxy")}
     try:
         yield
