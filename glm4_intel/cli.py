@@ -49,6 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     except ModuleNotFoundError as error:
         return _failed(*_missing(error.name or "", arguments))
+    except ImportError as error:  # of a package that is there, such as httpx without what a SOCKS proxy needs
+        return _failed(
+            f"A package can't be used: {str(error).partition(chr(10))[0]}",
+            "Install what it lacks, or install it again.",
+        )
     except RuntimeError as error:
         if "can't start new thread" not in str(error):
             raise

@@ -109,6 +109,7 @@ def test_an_export_has_its_place_by_its_source(folder: Path) -> None:
     assert place_for("someone/glm4", "cpu") == folder / "glm4-2"
 
 
+@pytest.mark.enable_socket  # web looks at its port first
 @pytest.mark.parametrize("command", ["chat", "web", "bench"])
 def test_what_is_not_exported_is_told_with_the_command(
     command: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

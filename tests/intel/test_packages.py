@@ -55,6 +55,15 @@ def test_what_an_extra_brings(tmp_path: Path, missing: str, arguments: list[str]
     assert f"hint: Run: pip install {said}" in done.stderr
 
 
+def test_a_package_that_lacks_another_is_one_line(tmp_path: Path) -> None:
+    """httpx wants a package of its own for a SOCKS proxy, and says so as an ImportError."""
+    command = [sys.executable, "-m", "glm4_intel", "export", "no/such", "out"]
+    environment = {**os.environ, "ALL_PROXY": "socks5://127.0.0.1:9", "HF_HUB_OFFLINE": "0"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=60)
+    assert done.returncode == 1 and "Traceback" not in done.stderr and done.stderr.count("\nhint: ") == 1
+    assert not list(tmp_path.iterdir())
+
+
 def test_help_needs_nothing(tmp_path: Path) -> None:
     done = without(("numpy", "psutil", "openvino", "tokenizers"), tmp_path, "--help")
     assert done.returncode == 0 and "doctor" in done.stdout
