@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from glm4_intel.errors import Glm4Error
 from glm4_intel.machine.memory import address_space, available_memory
@@ -75,13 +74,6 @@ def _require_memory(needed: Estimate) -> None:
             f"This export needs about {gigabytes(total)} of address space, and ulimit -v leaves {gigabytes(addresses)}",
             f"Raise the limit. {hint}",
         )
-
-
-def layer_weights(config: dict[str, Any]) -> int:
-    """The weights of a decoder layer."""
-    width, heads, head = config["hidden_size"], config["num_attention_heads"], config["head_dim"]
-    attention = width * head * (2 * heads + 2 * config["num_key_value_heads"])
-    return int(attention + 3 * width * config["intermediate_size"])
 
 
 def gigabytes(size: int) -> str:

@@ -54,6 +54,22 @@ def read_per_token(config: Mapping[str, Any], weights: int, context: int, embedd
     return weights - embedding + context * kv_token_bytes(config)
 
 
+def read_in_int4(directory: ModelDirectory) -> int:
+    """Bytes of the weights that computing one token reads: none of a second way for prompts, which is in int8."""
+    recipe = directory.manifest.recipe if directory.manifest else {}
+    second = (
+        directory.config["num_hidden_layers"] * layer_weights(directory.config) if recipe.get("int8_prefill") else 0
+    )
+    return weights_bytes(directory.path) - second
+
+
+def layer_weights(config: Mapping[str, Any]) -> int:
+    """The weights of a decoder layer."""
+    width, heads, head = config["hidden_size"], config["num_attention_heads"], config["head_dim"]
+    attention = width * head * (2 * heads + 2 * config["num_key_value_heads"])
+    return int(attention + 3 * width * config["intermediate_size"])
+
+
 def memory_needed(directory: ModelDirectory, tokens: int, precision: str = "f16") -> int:
     """Bytes for the weights and a conversation of so many tokens."""
     cache = tokens * kv_token_bytes(directory.config, precision)

@@ -6,15 +6,17 @@ CONFIG = {"num_hidden_layers": 40, "hidden_size": 4096, "num_attention_heads": 3
           "head_dim": 128, "vocab_size": 151552}  # fmt: skip
 WEIGHTS = 5_490_000_000
 """Bytes, as exported; also those that the model directory takes (benchmarks, "Exporting the 9B")."""
+INT8_PREFILL_WEIGHTS = 13_610_000_000
+"""The same with the second way for prompts that the recipe `cpu-int8-prefill` adds."""
 DOWNLOAD = 18_800_000_000
 """Bytes of the checkpoint."""
 SHARES = (0.6, 0.9)
 """Of what memory can give, the parts that decoding the 9B reached (benchmarks, "The 9B's graph on …")."""
 
 
-def needed() -> Footprint:
+def needed(weights: int = WEIGHTS) -> Footprint:
     """Memory for the weights and a conversation of USEFUL_CONTEXT tokens."""
-    return Footprint(weights=WEIGHTS, cache=USEFUL_CONTEXT * kv_token_bytes(CONFIG))
+    return Footprint(weights=weights, cache=USEFUL_CONTEXT * kv_token_bytes(CONFIG))
 
 
 def bytes_per_token() -> int:

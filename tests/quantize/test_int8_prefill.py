@@ -23,7 +23,8 @@ from glm4_export.openvino.maker import OpenVINOMaker
 from glm4_intel import Glm4Error, Runtime, model_directory
 from glm4_intel.backends.openvino_ir import model_inputs, next_logits
 from glm4_intel.chat.tokenizer import ChatTokenizer
-from glm4_intel.devices import properties
+from glm4_intel.commands.doctor import _recipe
+from glm4_intel.devices import Device, footprint, properties
 from glm4_quantize.int8_prefill import TOKENS, Int8Weight, add_int8_prefill, int8_weights, weights
 from glm4_quantize.recipes import RECIPES, Recipe
 
@@ -176,6 +177,20 @@ def test_a_long_prompt_and_a_short_one_are_answered(prefill_glm: Runtime) -> Non
     assert len(prefill_glm.tokenizer.encode(ask(TEXT))) > TOKENS
     assert "Oslo" in prefill_glm.generate(ask(TEXT), temperature=0).text
     assert prefill_glm.generate(ask("What is 17 + 25?"), temperature=0).text.endswith("42")
+
+
+def test_a_token_reads_what_it_would_read_without_it(prefill_nano: Path, nano: Path) -> None:
+    both, one = (footprint.read_in_int4(model_directory.read(each)) for each in (prefill_nano, nano))
+    assert both == pytest.approx(one, rel=0.02) and footprint.weights_bytes(prefill_nano) > 1.5 * one
+
+
+@pytest.mark.parametrize(("memory", "name"), [(16 << 30, "cpu-int8-prefill"), (8 << 30, "cpu")])
+def test_doctor_names_it_where_it_helps_and_fits(monkeypatch: pytest.MonkeyPatch, memory: int, name: str) -> None:
+    processor = Device("CPU", "A processor", memory=32 << 30)
+    monkeypatch.setattr("glm4_intel.machine.processor.instruction_sets", lambda: ("AVX512-VNNI", "AMX-INT8"))
+    assert _recipe([processor], memory)["name"] == name
+    monkeypatch.setattr("glm4_intel.machine.processor.instruction_sets", lambda: ("AVX512-VNNI",))
+    assert _recipe([processor], memory)["name"] == "cpu"
 
 
 def test_several_replies_at_once(prefill_nano: Path, prefill_glm: Runtime) -> None:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from glm4_intel.backends import engine
 from glm4_intel.chat.tokenizer import ChatTokenizer
+from glm4_intel.devices import footprint
 from glm4_intel.errors import Glm4Error
 from glm4_intel.model_directory import write_json
 from glm4_quantize.itrex.schemes import Scheme
 
 from ..checkpoint.source import Checkpoint
-from ..estimate import Estimate, layer_weights
+from ..estimate import Estimate
 from ..making import Work
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class ITREXMaker:
     def estimate(self, checkpoint: Checkpoint) -> Estimate:
         """A layer three times over in f32 beside lm_head, or with data the model twice."""
         config = checkpoint.config
-        layer, head = layer_weights(config), config["vocab_size"] * config["hidden_size"]
+        layer, head = footprint.layer_weights(config), config["vocab_size"] * config["hidden_size"]
         bits = self.scheme.bits(config["hidden_size"])
         output = int(config["num_hidden_layers"] * layer * bits / 8 + head * (2 + 1.25))
         memory = _OWN + 12 * layer + 6 * head

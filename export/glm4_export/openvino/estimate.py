@@ -1,9 +1,10 @@
 """What an export to OpenVINO takes, from the config and the recipe alone."""
 
+from glm4_intel.devices import footprint
 from glm4_quantize.recipes import PER_ROW, Recipe
 
 from ..checkpoint.source import Checkpoint
-from ..estimate import Estimate, layer_weights
+from ..estimate import Estimate
 
 _LIBRARIES = 700 << 20
 """PyTorch, OpenVINO and the graph: 0.45 to 0.7 GiB beside the weights, measured at mini size and at 9B."""
@@ -33,7 +34,7 @@ def _compressed(checkpoint: Checkpoint, recipe: Recipe) -> int:
         return checkpoint.weight_bytes
     config = checkpoint.config
     embedding = config["vocab_size"] * config["hidden_size"]
-    layers = config["num_hidden_layers"] * layer_weights(config)
+    layers = config["num_hidden_layers"] * footprint.layer_weights(config)
     primary, backup = _bits(recipe.mode, recipe.group_size), _bits(recipe.backup, PER_ROW)
     head = primary if recipe.lm_head == "mode" else backup
     if not recipe.is_int4:
