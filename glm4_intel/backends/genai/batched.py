@@ -19,7 +19,7 @@ import openvino
 import openvino_genai
 
 from ..base import Plan
-from ..turns import EngineThread, Inbox, Mailbox
+from ..turns import EngineThread, Orders, Writing
 from .config import generation_config, kv_blocks
 from .paged import paged_pipeline
 from .streamer import telling_faults_of_guides
@@ -38,7 +38,7 @@ def create(plan: Plan) -> EngineThread:
 class _Reply:
     """A reply that is being written, and the blocks of the KV cache that it may take."""
 
-    mailbox: Mailbox
+    mailbox: Writing
     blocks: int
     handle: Any
 
@@ -48,12 +48,12 @@ class _Batch:
 
     def __init__(self, pipeline: Any, plan: Plan) -> None:
         self._pipeline, self._plan = pipeline, plan
-        self._free = kv_blocks(plan, plan.cached_tokens)
+        self._free = self._all = kv_blocks(plan, plan.cached_tokens)
         self._added = 0
-        self._waiting: deque[Mailbox] = deque()
+        self._waiting: deque[Writing] = deque()
         self._live: list[_Reply] = []
 
-    def serve(self, inbox: Inbox, closing: threading.Event) -> None:
+    def serve(self, inbox: Orders, closing: threading.Event) -> None:
         """Write replies until the inbox gives None. See EngineThread."""
         while self._take(inbox):
             while self._waiting and self._let_in(self._waiting[0]):
@@ -62,7 +62,7 @@ class _Batch:
             time.sleep(_GIVE_UP_LOCK)
         self._fail(RuntimeError("it has been closed"))
 
-    def _take(self, inbox: Inbox) -> bool:
+    def _take(self, inbox: Orders) -> bool:
         """Queue what has come in, waiting for something where nothing is being written; False at the end."""
         idle = not self._live and not self._waiting
         while True:
@@ -75,7 +75,7 @@ class _Batch:
             self._waiting.append(mailbox)
             idle = False
 
-    def _let_in(self, mailbox: Mailbox) -> bool:
+    def _let_in(self, mailbox: Writing) -> bool:
         """Begin a reply, if the cache has room for all of it; True also where it has ended before it began."""
         request = mailbox.request
         blocks = kv_blocks(self._plan, len(request.ids) + request.params.max_new_tokens)
@@ -92,6 +92,7 @@ class _Batch:
         except Exception as error:  # whatever a library raises in this thread is the reader's to be told
             mailbox.finish(error)
             return True
+        mailbox.begin(blocks / self._all)
         self._added += 1
         self._free -= blocks
         self._live.append(_Reply(mailbox, blocks, handle))
@@ -126,7 +127,7 @@ def _read(reply: _Reply) -> bool:
     going = bool(reply.handle.get_status() == _RUNNING)
     while reply.handle.can_read():
         for output in reply.handle.read().values():
-            reply.mailbox.write(list(output.generated_ids))
+            reply.mailbox.write(list(output.generated_ids), list(output.generated_log_probs))
     if not going:
         reply.mailbox.finish()
     return going
