@@ -11,7 +11,7 @@ from .chat import history as histories
 from .chat.conversation import Conversation
 from .chat.events import Event, ReasoningDelta, TextDelta, ToolCall, ToolCallDelta
 from .chat.generation import Chunk, FinishReason, GenerationParams, Timing, Usage
-from .chat.reply import ReplyStream
+from .chat.reply import PlainText, ReplyStream
 from .chat.segments import Segment, tag_ids
 from .chat.text_stream import TextStream
 from .chat.tokenizer import ChatTokenizer
@@ -54,10 +54,12 @@ class Replies:
         truncated = len(conversation.messages) - len(fitted.messages)
         return ReplyInProgress(self.tokenizer, reading, request, truncated)
 
-    def begin_ids(self, ids: Sequence[int], overrides: Mapping[str, Any], logprobs: bool = False) -> "ReplyInProgress":
-        """`begin` for a prompt that is token ids already, and no tools."""
+    def begin_ids(
+        self, ids: Sequence[int], overrides: Mapping[str, Any], logprobs: bool = False, plain: bool = False
+    ) -> "ReplyInProgress":
+        """`begin` for a prompt that is token ids already, and no tools. A `plain` reply is text to the letter."""
         request = Request(ids=ids, params=self._params(len(ids), overrides), logprobs=logprobs)
-        return ReplyInProgress(self.tokenizer, ReplyStream(), request)
+        return ReplyInProgress(self.tokenizer, PlainText() if plain else ReplyStream(), request)
 
     def _fitted(self, conversation: Conversation) -> tuple[Conversation, list[int]]:
         """The conversation as far as the context has room for it, and its prompt."""
@@ -85,7 +87,9 @@ class Replies:
 class ReplyInProgress:
     """One reply on its way from ids to chunks."""
 
-    def __init__(self, tokenizer: ChatTokenizer, reading: ReplyStream, request: Request, truncated: int = 0) -> None:
+    def __init__(
+        self, tokenizer: ChatTokenizer, reading: ReplyStream | PlainText, request: Request, truncated: int = 0
+    ) -> None:
         self.request, self._reading, self._truncated = request, reading, truncated
         tags = tag_ids(tokenizer.special_id)
         self._text = TextStream(tokenizer.token_bytes, tags, request.params.stop)
@@ -106,6 +110,11 @@ class ReplyInProgress:
     def stopped(self) -> bool:
         """Whether the reply has come to its end: a stop text, or a token that ends it."""
         return self._reason is not None
+
+    @property
+    def stop_text(self) -> str | None:
+        """The stop text that ended it."""
+        return self._text.stop_text
 
     def read(self, id: int, logprob: float | None = None) -> Chunk | None:
         """Take the next id; the chunk that it makes certain. Ids in a moment too short to see share one."""

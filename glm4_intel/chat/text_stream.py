@@ -11,14 +11,15 @@ class StopTexts:
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = Awaited(stops) if stops else None
-        self.found = False
+        self.found = ""
+        """The stop text that was found."""
 
     def feed(self, text: str) -> str:
         """The text that is certain not to belong to a stop text; nothing more once one was found."""
         if self.found or not self._stops:
             return "" if self.found else text
         before, *found = self._stops.split(text, 1)
-        self.found = bool(found)
+        self.found = found[0] if found else ""
         return before
 
     def close(self) -> str:
@@ -42,7 +43,12 @@ class TextStream:
     @property
     def stopped(self) -> bool:
         """Whether a stop text was found, after which nothing more is given."""
-        return self._stops.found
+        return bool(self._stops.found)
+
+    @property
+    def stop_text(self) -> str | None:
+        """The stop text that was found."""
+        return self._stops.found or None
 
     def feed(self, ids: Iterable[int]) -> list[Segment]:
         """The segments that are certain, none of them empty."""

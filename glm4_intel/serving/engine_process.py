@@ -147,6 +147,7 @@ class _Remote:
 
     def finish(self, failure: BaseException | None = None) -> None:
         error = engine_failure(failure) if failure else None
-        data = {"message": str(error), "hint": error.hint} if error else {}
+        refused = isinstance(failure, Glm4Error)
+        data = {"message": str(error), "hint": error.hint, "refused": refused} if error else {}
         self.port.ended(self.number)
         self.port.leave(Frame(Kind.ENDED, self.number, data=data))
