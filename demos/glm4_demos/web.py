@@ -1,7 +1,6 @@
 """`glm4-intel web [MODEL]`: a chat page on this machine, for oneself or, with a password, for others."""
 
 import argparse
-import ipaddress
 import os
 import signal
 import sys
@@ -14,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from glm4_intel.commands.model_arguments import add_model_arguments, load_options, progress_bar
 from glm4_intel.errors import Glm4Error
+from glm4_intel.serving.names import Authority, Names, bracketed, is_local
 
 from .tools import TOOLS
 from .webpage.door.logins import Passwords, read_passwords
-from .webpage.door.names import Authority, Names
 from .webpage.words import Language
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ class WebArguments:
                 f"--allowed-host {wrong[0]} is no name", "Give NAME or NAME:PORT, such as chat.example.org."
             )
         passwords = self.passwords()  # a file of them is read before a model is
-        if not _is_local(self.host) and not passwords and not self.no_auth:
+        if not is_local(self.host) and not passwords and not self.no_auth:
             raise Glm4Error(
                 f"--host {self.host} lets other machines in without a password",
                 "Give --auth-file FILE or --auth user:password, or say --no-auth.",
@@ -81,7 +80,7 @@ class WebArguments:
     @property
     def personal(self) -> bool:
         """Whether whoever comes is the person whose machine this is: not through a proxy, nor from another machine."""
-        return _is_local(self.host) and not self.allowed_hosts and not self.root_path
+        return is_local(self.host) and not self.allowed_hosts and not self.root_path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -145,7 +144,7 @@ def _serve(models: "Models", options: WebArguments) -> None:
 
     uploads = Uploads(options.max_upload << 20)
     with served(models, options, uploads):
-        print(f"http://{_bracketed(options.host)}:{options.port}{options.root_path}  (Ctrl-C ends it)", flush=True)
+        print(f"http://{bracketed(options.host)}:{options.port}{options.root_path}  (Ctrl-C ends it)", flush=True)
         _wait()
 
 
@@ -202,7 +201,7 @@ def _no_proxies() -> Iterator[None]:
 def _listening(options: WebArguments) -> dict[str, Any]:
     """Gradio's options about where the page is, and for whom."""
     return {
-        "server_name": _bracketed(options.host),
+        "server_name": bracketed(options.host),
         "server_port": options.port,
         "auth": Passwords(passwords) if (passwords := options.passwords()) else None,
         "auth_message": "After five attempts, each takes some seconds.",
@@ -264,15 +263,3 @@ def _auth(text: str | None) -> tuple[str, str] | None:
     if not (user and colon and password):
         raise Glm4Error("--auth is not of the form USER:PASSWORD", "For example: --auth ada:correct-horse")
     return user, password
-
-
-def _bracketed(host: str) -> str:
-    """The host as it stands in an address."""
-    return f"[{host}]" if ":" in host and not host.startswith("[") else host
-
-
-def _is_local(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -14,8 +14,8 @@ from .segments import Segment, Tag, TagsInText
 from .thinking import Thinking, ThinkingSplit
 from .tool_calls import CallGrammar
 
-__all__ = ["Event", "ParsedReply", "PlainText", "ReasoningDelta", "ReplyStream", "TextDelta", "ToolCall", "ToolCallDelta",
-           "parse_reply"]  # fmt: skip
+__all__ = ["Event", "ParsedReply", "PlainText", "ReasoningDelta", "ReplyStream", "TextDelta", "ToolCall",
+           "ToolCallDelta", "parse_reply"]  # fmt: skip
 
 
 def parse_reply(

@@ -174,6 +174,11 @@ class ChatTokenizer:
         return frozenset(self._special.values())
 
     @property
+    def size(self) -> int:
+        """The number of ids that the tokenizer knows."""
+        return int(self.bpe.get_vocab_size())
+
+    @property
     def text_vocabulary(self) -> int:
         """The ids below this one are all text."""
         return min(self.special_ids)

@@ -7,7 +7,7 @@ import multiprocessing
 import queue
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -59,7 +59,7 @@ class Engine(Protocol):
         """Wait until a model is loaded. Raises Unavailable where it could not be."""
         ...
 
-    def stream(self, request: Request) -> AsyncIterator[Piece]:
+    def stream(self, request: Request) -> AsyncGenerator[Piece, None]:
         """The reply in pieces. Closing the iterator ends it. Raises ServerError where the engine fails or ends."""
         ...
 
@@ -156,7 +156,7 @@ class EngineProcess:
             raise Unavailable(f"The model could not be loaded: {self._failure}", getattr(self._failure, "hint", ""))
         return self.facts
 
-    async def stream(self, request: Request) -> AsyncIterator[Piece]:
+    async def stream(self, request: Request) -> AsyncGenerator[Piece, None]:
         """See Engine."""
         await self.ready()
         link, number = self._link, next(self._numbers)

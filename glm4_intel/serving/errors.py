@@ -60,6 +60,12 @@ class Busy(ServerError):
     status = 429
 
 
+class ClientLeft(ServerError):
+    """Nobody waits for the answer. The status is nginx's, for the log."""
+
+    status = 499
+
+
 class EngineFailed(ServerError):
     """The engine refused in the middle of a reply."""
 

@@ -66,11 +66,11 @@ class _Now:
         for name, (text, value) in values.items():
             family = GaugeMetricFamily(name, text, labels=("model",))
             for model in self._models:
-                family.add_metric([model.name], value(model))
+                family.add_metric([model.name], value(model))  # type: ignore[no-untyped-call]
             yield family
 
 
 def _gauges(models: Iterable["Served"]) -> bytes:
     registry = CollectorRegistry()
-    registry.register(_Now(models))  # type: ignore[arg-type]  # a collector is whatever has `collect`
+    registry.register(_Now(models))
     return bytes(generate_latest(registry))

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -60,7 +60,7 @@ class Served:
         with told_by_field():
             return replies.begin_ids(ids, self._limited(overrides), logprobs, plain=True)
 
-    async def chunks(self, reply: ReplyInProgress) -> AsyncIterator[Chunk]:
+    async def chunks(self, reply: ReplyInProgress) -> AsyncGenerator[Chunk, None]:
         """The reply as it is written; the last chunk has the finish reason and the figures."""
         reply.start()
         pieces = self.engine.stream(reply.request)
@@ -71,7 +71,7 @@ class Served:
                 if reply.stopped:
                     break
         finally:
-            await pieces.aclose()  # type: ignore[attr-defined]  # the engine ends it now, not when it is collected
+            await pieces.aclose()  # the engine ends it now, not when it is collected
         last = reply.last()
         assert last.usage and last.timing
         self.metrics.count_reply(last.usage, last.timing)
