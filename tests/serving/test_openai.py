@@ -5,9 +5,9 @@ import json
 from typing import Any
 
 import pytest
+from house import ScriptedEngine, client
 
 from conftest import WEATHER, ask
-from house import ScriptedEngine, client
 from scripted import call_ids, reply_ids
 
 

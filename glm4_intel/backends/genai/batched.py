@@ -11,6 +11,7 @@ import queue
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 import openvino
 import openvino_genai
 
+from ...errors import Glm4Error
 from ..base import Plan
 from ..turns import EngineThread, Orders, Writing
 from .config import generation_config, kv_blocks
@@ -41,6 +43,8 @@ class _Reply:
     mailbox: Writing
     blocks: int
     handle: Any
+    begun: bool = False
+    """Whether any of it has been written."""
 
 
 class _Batch:
@@ -60,7 +64,7 @@ class _Batch:
                 self._waiting.popleft()
             self._step()
             time.sleep(_GIVE_UP_LOCK)
-        self._fail(RuntimeError("it has been closed"))
+        self._fail(RuntimeError("it has been closed"), self._live)
 
     def _take(self, inbox: Orders) -> bool:
         """Queue what has come in, waiting for something where nothing is being written; False at the end."""
@@ -105,27 +109,35 @@ class _Batch:
                 if reply.mailbox.over:
                     reply.handle.cancel()
             if self._pipeline.has_non_finished_requests():
-                self._pipeline.step()
+                with telling_faults_of_guides():
+                    self._pipeline.step()
             ended = [reply for reply in self._live if not _read(reply)]
+        except Glm4Error as error:  # a guide that the engine looks at only now, which ends the step of all
+            self._fail(error, [reply for reply in self._live if reply.mailbox.request.guide and not reply.begun])
+            self._fail(RuntimeError("another request's guide has stopped it, ask again"), self._live)
+            return
         except Exception as error:  # as above: all that are being written end with it
-            self._fail(error)
+            self._fail(error, self._live)
             return
         for reply in ended:
-            self._free += reply.blocks
-            self._live.remove(reply)
+            self._forget(reply)
 
-    def _fail(self, error: Exception) -> None:
-        """End what is being written; a handle that is dropped takes its request out of the pipeline."""
-        failed, self._live = self._live, []
-        for reply in failed:
-            self._free += reply.blocks
+    def _fail(self, error: Exception, failed: Sequence[_Reply]) -> None:
+        """End replies; a handle that is dropped takes its request out of the pipeline."""
+        for reply in list(failed):
+            self._forget(reply)
             reply.mailbox.finish(error)
+
+    def _forget(self, reply: _Reply) -> None:
+        self._free += reply.blocks
+        self._live.remove(reply)
 
 
 def _read(reply: _Reply) -> bool:
     """Hand over what there is; whether there will be more."""
     going = bool(reply.handle.get_status() == _RUNNING)
     while reply.handle.can_read():
+        reply.begun = True
         for output in reply.handle.read().values():
             reply.mailbox.write(list(output.generated_ids), list(output.generated_log_probs))
     if not going:
