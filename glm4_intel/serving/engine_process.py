@@ -51,6 +51,7 @@ def _serve(port: "Port", directory: Path, options: LoadOptions) -> None:
              "reason": runtime.device_reason}  # fmt: skip
     port.tell(Frame(Kind.READY, data=facts))
     engine.work(port)
+    port.flush()
 
 
 class Port:
@@ -65,7 +66,7 @@ class Port:
 
     def get(self, block: bool = True) -> "_Remote | None":
         """See Orders.get. What was written since the last call is sent first."""
-        self._flush(idle=block)
+        self.flush(idle=block)
         try:
             self._take(block and not self._orders)
         except (EOFError, OSError):
@@ -94,7 +95,7 @@ class Port:
         self._looked = now
         try:
             self._take(block=False)
-            self._flush(idle=False)
+            self.flush(idle=False)
         except (EOFError, OSError):
             for reply in self._replies.values():
                 reply.cancelled = True
@@ -112,7 +113,8 @@ class Port:
         elif frame.reply in self._replies:
             self._replies[frame.reply].cancelled = True
 
-    def _flush(self, idle: bool) -> None:
+    def flush(self, idle: bool = True) -> None:
+        """Send what was written; also where nothing was, if the loop is `idle` or has been silent for long."""
         now = time.monotonic()
         if self._leaving or idle or now - self._told > _HEARTBEAT:
             self._told = now

@@ -150,10 +150,13 @@ def test_the_engine_ends_with_the_web_process(nano: Path) -> None:
     with_engine(nano, work)
 
 
-def test_what_the_engine_refuses_is_the_requests_fault(nano: Path) -> None:
+def test_what_breaks_the_engine_is_the_requests_fault(nano: Path) -> None:
+    """The engine reads an expression in the middle of a step, and every later step would fail: it is loaded again."""
+
     async def work(engine: EngineProcess) -> None:
         with pytest.raises(BadRequest, match="can't guide"):
             await reply(engine, request(guide=Guide((Form("\n", "regex", "(", literal=True),))))
+        await until(lambda: engine.restarts == 1)
         assert (await reply(engine, request()))[0]
 
     with_engine(nano, work)

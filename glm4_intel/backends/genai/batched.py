@@ -62,9 +62,14 @@ class _Batch:
         while self._take(inbox):
             while self._waiting and self._let_in(self._waiting[0]):
                 self._waiting.popleft()
-            self._step()
+            if not self._step():
+                closing.set()
+                break
             time.sleep(_GIVE_UP_LOCK)
         self._fail(RuntimeError("it has been closed"), self._live)
+        for mailbox in self._waiting:
+            mailbox.finish(RuntimeError("it has been closed"))
+        self._waiting.clear()
 
     def _take(self, inbox: Orders) -> bool:
         """Queue what has come in, waiting for something where nothing is being written; False at the end."""
@@ -102,8 +107,8 @@ class _Batch:
         self._live.append(_Reply(mailbox, blocks, handle))
         return True
 
-    def _step(self) -> None:
-        """One token for each reply."""
+    def _step(self) -> bool:
+        """One token for each reply; False where the pipeline broke, after which every step of it would fail."""
         try:
             for reply in self._live:
                 if reply.mailbox.over:
@@ -114,13 +119,14 @@ class _Batch:
             ended = [reply for reply in self._live if not _read(reply)]
         except Glm4Error as error:  # a guide that the engine looks at only now, which ends the step of all
             self._fail(error, [reply for reply in self._live if reply.mailbox.request.guide and not reply.begun])
-            self._fail(RuntimeError("another request's guide has stopped it, ask again"), self._live)
-            return
+            self._fail(RuntimeError(f"another request's guide has stopped it ({error})"), self._live)
+            return False
         except Exception as error:  # as above: all that are being written end with it
             self._fail(error, self._live)
-            return
+            return False
         for reply in ended:
             self._forget(reply)
+        return True
 
     def _fail(self, error: Exception, failed: Sequence[_Reply]) -> None:
         """End replies; a handle that is dropped takes its request out of the pipeline."""
@@ -137,8 +143,8 @@ def _read(reply: _Reply) -> bool:
     """Hand over what there is; whether there will be more."""
     going = bool(reply.handle.get_status() == _RUNNING)
     while reply.handle.can_read():
-        reply.begun = True
         for output in reply.handle.read().values():
+            reply.begun = reply.begun or bool(output.generated_ids)
             reply.mailbox.write(list(output.generated_ids), list(output.generated_log_probs))
     if not going:
         reply.mailbox.finish()
