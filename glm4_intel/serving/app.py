@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from . import anthropic, ollama
 from .bodies import read_json
 from .door import Door
 from .errors import BadRequest, ClientLeft, NotAllowed, NotFound, ServerError
@@ -29,10 +30,14 @@ POSTS: dict[str, Create] = {
     "/v1/chat/completions": chat.create,
     "/v1/completions": completions.create,
     "/v1/embeddings": models.refuse_embeddings,
+    "/v1/messages": anthropic.create,
+    "/v1/messages/count_tokens": anthropic.count_tokens,
+    "/api/chat": ollama.chat,
+    "/api/generate": ollama.generate,
     "/tokenize": models.tokenize,
     "/detokenize": models.detokenize,
 }
-SHAPES: dict[str, Shape] = {}
+SHAPES: dict[str, Shape] = {"/v1/messages": anthropic.error_body, "/api/": ollama.error_body}
 """The shape of errors by the beginning of the path; OpenAI's for the rest."""
 
 
@@ -73,7 +78,13 @@ def _gets(hall: Hall) -> list[Route]:
     async def described(request: Request) -> Response:
         return JSONResponse(models.described(hall.model(request.path_params["name"])))
 
-    table = {"/health": health, "/ready": ready, "/metrics": metrics, "/v1/models": listed,
+    async def tags(request: Request) -> Response:
+        return JSONResponse(ollama.tags(hall))
+
+    async def version(request: Request) -> Response:
+        return JSONResponse(ollama.version())
+
+    table = {"/api/tags": tags, "/api/version": version, "/health": health, "/ready": ready, "/metrics": metrics, "/v1/models": listed,
              "/v1/models/{name:path}": described}  # fmt: skip
     return [Route(path, endpoint, methods=["GET"]) for path, endpoint in table.items()]
 
