@@ -84,8 +84,8 @@ def _gets(hall: Hall) -> list[Route]:
     async def version(request: Request) -> Response:
         return JSONResponse(ollama.version())
 
-    table = {"/api/tags": tags, "/api/version": version, "/health": health, "/ready": ready, "/metrics": metrics, "/v1/models": listed,
-             "/v1/models/{name:path}": described}  # fmt: skip
+    table = {"/api/tags": tags, "/api/version": version, "/health": health, "/ready": ready, "/metrics": metrics,
+             "/v1/models": listed, "/v1/models/{name:path}": described}  # fmt: skip
     return [Route(path, endpoint, methods=["GET"]) for path, endpoint in table.items()]
 
 

@@ -68,9 +68,14 @@ def served(engine: Any, queue: int = 8, **options: Any) -> Served:
     )
 
 
-def client(*replies: Sequence[int] | ServerError, engine: Any = None, door: dict[str, Any] | None = None,
-           **options: Any) -> httpx.AsyncClient:  # fmt: skip
+def client(
+    *replies: Sequence[int] | ServerError,
+    engine: Any = None,
+    door: dict[str, Any] | None = None,
+    names: Names | None = None,
+    **options: Any,
+) -> httpx.AsyncClient:
     """A client of a server whose model gives these replies."""
     model = served(engine or ScriptedEngine(replies), **options)
-    app = application(Hall({"nano": model}, model.metrics), Names("127.0.0.1"), **(door or {}))
+    app = application(Hall({"nano": model}, model.metrics), names or Names("127.0.0.1"), **(door or {}))
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
