@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: (module, help)
     "chat": ("glm4_demos.chat", "talk to a model in the terminal, or get one reply with --prompt"),
     "web": ("glm4_demos.web", "a chat page on this machine; without MODEL, with the nano model"),
     "serve": ("glm4_intel.commands.serve", "an API server for OpenAI's, Anthropic's and Ollama's clients"),
+    "batch": ("glm4_intel.commands.batch", "answer a file of requests in OpenAI's batch format; resumable"),
     "demo": ("glm4_demos.demo", "export the embedded nano model and ask it three questions; offline"),
     "bench": ("glm4_intel.commands.bench", "speed, memory, and the distance from what memory can give"),
     "verify": ("glm4_intel.commands.verify", "is a model directory whole, and does this engine compute the same"),
