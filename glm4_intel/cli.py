@@ -18,6 +18,8 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: (module, help)
     ),
     "chat": ("glm4_demos.chat", "talk to a model in the terminal, or ask it one question"),
     "web": ("glm4_demos.web", "a chat page on this machine; without MODEL, with the nano model"),
+    "serve": ("glm4_intel.commands.serve", "an API server for OpenAI's, Anthropic's and Ollama's clients"),
+    "batch": ("glm4_intel.commands.batch", "answer a file of requests in OpenAI's batch format; resumable"),
     "demo": ("glm4_demos.demo", "export the embedded nano model and ask it three questions; offline"),
     "bench": ("glm4_intel.commands.bench", "speed, memory, and the distance from what memory can give"),
     "list": ("glm4_intel.commands.list_models", "the models that are known by name"),

@@ -1,10 +1,10 @@
-"""The address that a page listens on: whether it is free, before a model is loaded, and how a browser is told of it."""
+"""The address that a page listens on: whether it is free, before a model is loaded."""
 
-import ipaddress
 import socket
 import sys
 
 from glm4_intel.errors import Glm4Error
+from glm4_intel.serving.names import bracketed
 
 
 def require_free(host: str, port: int) -> None:
@@ -18,22 +18,5 @@ def require_free(host: str, port: int) -> None:
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise Glm4Error(
-            f"{in_url(host)}:{port} can't be listened on: {reason}", "Choose another with --port, or another --host."
+            f"{bracketed(host)}:{port} can't be listened on: {reason}", "Choose another with --port, or another --host."
         ) from error
-
-
-def in_url(host: str) -> str:
-    """A host as URLs have it: an IPv6 address in brackets."""
-    return f"[{host}]" if _version(host) == 6 else host
-
-
-def is_local(host: str) -> bool:
-    """Whether a host is this machine alone."""
-    return host == "localhost" or (_version(host) is not None and ipaddress.ip_address(host).is_loopback)
-
-
-def _version(host: str) -> int | None:
-    try:
-        return ipaddress.ip_address(host).version
-    except ValueError:
-        return None

@@ -15,11 +15,11 @@ from glm4_intel.commands.model_arguments import add_model_arguments, load_option
 from glm4_intel.commands.models import MODEL_HELP, is_hub_id, model_path
 from glm4_intel.errors import Glm4Error
 from glm4_intel.model_names import NANO, find, is_checkpoint, is_model
+from glm4_intel.serving.names import Authority, Names, bracketed, is_local
 
-from .listening import in_url, is_local, require_free
+from .listening import require_free
 from .tools import TOOLS
 from .webpage.door.logins import Passwords, read_passwords
-from .webpage.door.names import Authority, Names
 from .webpage.words import Language
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _serve(models: "Models", options: WebArguments) -> None:
 
     uploads = Uploads(options.max_upload << 20)
     with served(models, options, uploads):
-        print(f"http://{in_url(options.host)}:{options.port}{options.root_path}  (Ctrl-C ends it)", flush=True)
+        print(f"http://{bracketed(options.host)}:{options.port}{options.root_path}  (Ctrl-C ends it)", flush=True)
         _wait()
 
 
@@ -167,7 +167,7 @@ def served(models: "Models", options: WebArguments, uploads: "Uploads") -> Itera
         yield
     except OSError as error:
         raise Glm4Error(
-            f"{in_url(options.host)}:{options.port} can't be listened on: {error}", "Choose another with --port."
+            f"{bracketed(options.host)}:{options.port} can't be listened on: {error}", "Choose another with --port."
         ) from error
     finally:
         blocks.close(verbose=False)
@@ -213,7 +213,7 @@ def _no_proxies() -> Iterator[None]:
 def _listening(options: WebArguments) -> dict[str, Any]:
     """Gradio's options about where the page is, and for whom."""
     return {
-        "server_name": in_url(options.host),
+        "server_name": bracketed(options.host),
         "server_port": options.port,
         "auth": Passwords(passwords) if (passwords := options.passwords()) else None,
         "auth_message": "After five attempts, each takes some seconds.",

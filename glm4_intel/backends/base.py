@@ -21,6 +21,8 @@ class Request:
     params: GenerationParams
     """With every stop token in `stop_token_ids`, and no more new tokens than the context has room for."""
     guide: Guide | None = None
+    logprobs: bool = False
+    """Whether the logarithm of each token's probability is asked for; an engine that has none refuses."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from .base import Plan
 from .openvino_ir import chosen, fingerprint
 from .options import LoadOptions
 from .sampling import refuse_unsampled, sample
-from .turns import EngineThread, Mailbox, one_after_another
+from .turns import EngineThread, Writing, one_after_another
 
 __all__ = ["create", "fingerprint", "plan"]
 
@@ -48,7 +48,7 @@ def create(plan: Plan) -> EngineThread:
     return EngineThread(one_after_another(partial(_generate, model)))
 
 
-def _generate(model: Any, mailbox: Mailbox) -> None:
+def _generate(model: Any, mailbox: Writing) -> None:
     refuse_unsampled("optimum", mailbox.request)
     past, length = None, 0
 

@@ -11,6 +11,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from ..errors import Glm4Error
 from .base import Request
@@ -21,6 +22,37 @@ _MOMENT = 0.015
 """Seconds in which ids are handed over together: a frame of a screen."""
 _PATIENCE = 30.0
 """Seconds that closing waits for the engine to end its step."""
+
+
+class Writing(Protocol):
+    """A reply that an engine writes: what was asked for, and where what is written goes."""
+
+    request: Request
+
+    @property
+    def over(self) -> bool:
+        """Whether nobody waits for more."""
+        ...
+
+    def begin(self, share: float = 1.0) -> None:
+        """The reply is being written now; it may take this share of the KV cache."""
+        ...
+
+    def write(self, ids: Sequence[int], logprobs: Sequence[float] = ()) -> None:
+        """Further ids of the reply, and where they were asked for the logarithms of their probabilities."""
+        ...
+
+    def finish(self, failure: BaseException | None = None) -> None:
+        """Nothing comes after what has come."""
+        ...
+
+
+class Orders(Protocol):
+    """Where an engine's loop takes the replies that it is to write."""
+
+    def get(self, block: bool = True) -> Writing | None:
+        """The next one; None asks the loop to end. Raises queue.Empty where there is none and `block` is false."""
+        ...
 
 
 @dataclass
@@ -47,7 +79,10 @@ class Mailbox:
         """Whether nobody waits for more."""
         return self.unwanted or self.cancelled()
 
-    def write(self, ids: Sequence[int]) -> None:
+    def begin(self, share: float = 1.0) -> None:
+        """Nothing: the reader learns it from the first id."""
+
+    def write(self, ids: Sequence[int], logprobs: Sequence[float] = ()) -> None:
         """Further ids of the reply."""
         self._gathered += ids
         now = time.perf_counter()
@@ -107,16 +142,20 @@ def engine_failure(error: BaseException) -> Glm4Error:
 
 Inbox = queue.SimpleQueue[Mailbox | None]
 """The replies that an engine's thread is to write; None asks it to end."""
+Loop = Callable[[Orders, threading.Event], None]
+"""An engine at work: it writes the replies that it takes, until it takes None or the event is set."""
 
 
-def one_after_another(generate: Callable[[Mailbox], None]) -> Callable[[Inbox, threading.Event], None]:
-    """A way of serving an inbox: `generate` writes one reply and returns when it is written."""
+def one_after_another(generate: Callable[[Writing], None]) -> Loop:
+    """A loop in which `generate` writes one reply and returns when it is written."""
 
-    def serve(inbox: Inbox, closing: threading.Event) -> None:
+    def serve(inbox: Orders, closing: threading.Event) -> None:
         while (mailbox := inbox.get()) is not None:
             failure: BaseException | None = None
             try:
                 if not mailbox.over and not closing.is_set():
+                    _refuse_logprobs(mailbox.request)
+                    mailbox.begin()
                     generate(mailbox)
             except BaseException as error:  # whatever a library raises in this thread is the reader's to be told
                 failure = error
@@ -126,6 +165,11 @@ def one_after_another(generate: Callable[[Mailbox], None]) -> Callable[[Inbox, t
     return serve
 
 
+def _refuse_logprobs(request: Request) -> None:
+    if request.logprobs:
+        raise Glm4Error("This engine tells no logprobs", "Load the model with --profile throughput.")
+
+
 class EngineThread:
     """A backend whose replies are written by one thread. It ends when it is closed, or forgotten, or the program ends.
 
@@ -133,8 +177,9 @@ class EngineThread:
     it holds the model, whose memory is given back when the thread has ended.
     """
 
-    def __init__(self, serve: Callable[[Inbox, threading.Event], None], prompt_limit: int | None = None) -> None:
+    def __init__(self, serve: Loop, prompt_limit: int | None = None) -> None:
         self.prompt_limit = prompt_limit
+        self._serve: Loop | None = serve
         self._process, self._inbox, self._closing = os.getpid(), Inbox(), threading.Event()
         self._thread = threading.Thread(target=serve, args=(self._inbox, self._closing), daemon=True)
         try:
@@ -165,8 +210,17 @@ class EngineThread:
             )
         self._inbox.put(mailbox)
 
+    def work(self, orders: Orders) -> None:
+        """Write the replies of other orders in the thread that calls this, in the place of its own, until their end."""
+        serve = self._serve
+        if serve is None:
+            raise _closed()
+        self.close()
+        serve(orders, threading.Event())
+
     def close(self) -> None:
         """See Backend.close."""
+        self._serve = None
         self._end()
 
 

@@ -153,6 +153,8 @@ class Chunk:
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
     timing: Timing | None = None
+    logprobs: tuple[float, ...] = ()
+    """Of each of the token ids, where they were asked for."""
 
 
 @dataclass(frozen=True)

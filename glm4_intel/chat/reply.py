@@ -14,8 +14,8 @@ from .segments import Segment, Tag, TagsInText
 from .thinking import Thinking, ThinkingSplit
 from .tool_calls import CallGrammar
 
-__all__ = ["Event", "ParsedReply", "ReasoningDelta", "ReplyStream", "TextDelta", "ToolCall", "ToolCallDelta",
-           "parse_reply"]  # fmt: skip
+__all__ = ["Event", "ParsedReply", "PlainText", "ReasoningDelta", "ReplyStream", "TextDelta", "ToolCall",
+           "ToolCallDelta", "parse_reply"]  # fmt: skip
 
 
 def parse_reply(
@@ -85,6 +85,24 @@ class ReplyStream:
                 self._end = segment
             else:
                 yield from self._answer.feed(segment)
+
+
+class PlainText:
+    """A reply that is nothing but text, as a completion is: no line break is taken off, and nothing is a call."""
+
+    def feed_segments(self, segments: Iterable[Segment]) -> list[Event]:
+        """The text, with every tag but those that end the reply."""
+        told = (each.token if isinstance(each, Tag) else each for each in segments if not _ends(each))
+        text = "".join(told)
+        return [TextDelta(text)] if text else []
+
+    def close(self) -> list[Event]:
+        """Nothing: all of it has been told."""
+        return []
+
+
+def _ends(segment: Segment) -> bool:
+    return isinstance(segment, Tag) and segment.ends_reply
 
 
 def _joined(events: list[Event]) -> list[Event]:

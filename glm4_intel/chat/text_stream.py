@@ -11,14 +11,20 @@ class StopTexts:
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = Awaited(stops) if stops else None
-        self.found = False
+        self.text = ""
+        """The stop text that was found."""
+
+    @property
+    def found(self) -> bool:
+        """Whether one was."""
+        return bool(self.text)
 
     def feed(self, text: str) -> str:
         """The text that is certain not to belong to a stop text; nothing more once one was found."""
         if self.found or not self._stops:
             return "" if self.found else text
         before, *found = self._stops.split(text, 1)
-        self.found = bool(found)
+        self.text = found[0] if found else ""
         return before
 
     def close(self) -> str:
@@ -43,6 +49,11 @@ class TextStream:
     def stopped(self) -> bool:
         """Whether a stop text was found, after which nothing more is given."""
         return self._stops.found
+
+    @property
+    def stop_text(self) -> str | None:
+        """The stop text that was found."""
+        return self._stops.text or None
 
     def feed(self, ids: Iterable[int]) -> list[Segment]:
         """The segments that are certain, none of them empty."""

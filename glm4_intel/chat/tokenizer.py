@@ -136,8 +136,12 @@ class ChatTokenizer:
                 "This is a base model: it completes one text, and knows no turns, system messages or tools",
                 "Give it one user message, or use a chat model.",
             )
+        return self.encode_beginning(turns[0]["content"])
+
+    def encode_beginning(self, text: str) -> list[int]:
+        """The token ids of a text that is to be gone on with, as GLM-4's texts begin."""
         prefix = [self._special[token] for token in _TEXT_PREFIX if token in self._special]
-        return [*prefix, *self.encode_text(turns[0]["content"])]
+        return [*prefix, *self.encode_text(text)]
 
     def encode_text(self, text: str) -> list[int]:
         """The token ids of plain text, special tokens in it included as the text they are."""
@@ -179,6 +183,11 @@ class ChatTokenizer:
     @cached_property
     def special_ids(self) -> frozenset[int]:
         return frozenset(self._special.values())
+
+    @property
+    def size(self) -> int:
+        """The number of ids that the tokenizer knows."""
+        return int(self.bpe.get_vocab_size())
 
     @property
     def text_vocabulary(self) -> int:

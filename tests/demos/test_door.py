@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from glm4_demos.webpage.door.logins import LoginPace, Passwords, network, read_passwords
-from glm4_demos.webpage.door.names import Asked, Authority, Names
 from glm4_intel import Glm4Error
+from glm4_intel.serving.names import Asked, Authority, Names
 
 
 def let_in(names: Names, host: str, method: str = "POST", path: str = "/gradio_api/queue/join", **headers: str) -> bool:

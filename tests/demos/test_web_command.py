@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from glm4_demos.dialogue import Dialogue, Turn, readable
-from glm4_demos.listening import in_url, is_local
 from glm4_demos.nano import CHECKPOINT
 from glm4_demos.web import WebArguments
 from glm4_demos.webpage.figures import context_meter, speed_plot
@@ -24,6 +23,7 @@ from glm4_demos.webpage.words import EXAMPLES, LANGUAGES, word
 from glm4_intel import Conversation, Glm4Error, Runtime, load
 from glm4_intel.chat.tokenizer import ChatTokenizer
 from glm4_intel.cli import main
+from glm4_intel.serving.names import bracketed, is_local
 
 if TYPE_CHECKING:
     from glm4_demos.webpage.models import Models
@@ -160,7 +160,9 @@ def test_a_port_is_looked_at_before_anything_is_loaded(capsys: pytest.CaptureFix
 
 
 def test_addresses_in_urls() -> None:
-    assert in_url("::1") == "[::1]" and in_url("127.0.0.1") == "127.0.0.1" and in_url("localhost") == "localhost"
+    assert (
+        bracketed("::1") == "[::1]" and bracketed("127.0.0.1") == "127.0.0.1" and bracketed("localhost") == "localhost"
+    )
     assert is_local("::1") and is_local("127.0.0.2") and is_local("localhost")
     assert not is_local("::") and not is_local("0.0.0.0") and not is_local("example.org")
 

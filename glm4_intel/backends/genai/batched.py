@@ -11,6 +11,7 @@ import queue
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +19,9 @@ import numpy as np
 import openvino
 import openvino_genai
 
+from ...errors import Glm4Error
 from ..base import Plan
-from ..turns import EngineThread, Inbox, Mailbox
+from ..turns import EngineThread, Orders, Writing
 from .config import generation_config, kv_blocks
 from .paged import paged_pipeline
 from .streamer import telling_faults_of_guides
@@ -38,9 +40,11 @@ def create(plan: Plan) -> EngineThread:
 class _Reply:
     """A reply that is being written, and the blocks of the KV cache that it may take."""
 
-    mailbox: Mailbox
+    mailbox: Writing
     blocks: int
     handle: Any
+    begun: bool = False
+    """Whether any of it has been written."""
 
 
 class _Batch:
@@ -48,21 +52,26 @@ class _Batch:
 
     def __init__(self, pipeline: Any, plan: Plan) -> None:
         self._pipeline, self._plan = pipeline, plan
-        self._free = kv_blocks(plan, plan.cached_tokens)
+        self._free = self._all = kv_blocks(plan, plan.cached_tokens)
         self._added = 0
-        self._waiting: deque[Mailbox] = deque()
+        self._waiting: deque[Writing] = deque()
         self._live: list[_Reply] = []
 
-    def serve(self, inbox: Inbox, closing: threading.Event) -> None:
+    def serve(self, inbox: Orders, closing: threading.Event) -> None:
         """Write replies until the inbox gives None. See EngineThread."""
         while self._take(inbox):
             while self._waiting and self._let_in(self._waiting[0]):
                 self._waiting.popleft()
-            self._step()
+            if not self._step():
+                closing.set()
+                break
             time.sleep(_GIVE_UP_LOCK)
-        self._fail(RuntimeError("it has been closed"))
+        self._fail(RuntimeError("it has been closed"), self._live)
+        for mailbox in self._waiting:
+            mailbox.finish(RuntimeError("it has been closed"))
+        self._waiting.clear()
 
-    def _take(self, inbox: Inbox) -> bool:
+    def _take(self, inbox: Orders) -> bool:
         """Queue what has come in, waiting for something where nothing is being written; False at the end."""
         idle = not self._live and not self._waiting
         while True:
@@ -75,7 +84,7 @@ class _Batch:
             self._waiting.append(mailbox)
             idle = False
 
-    def _let_in(self, mailbox: Mailbox) -> bool:
+    def _let_in(self, mailbox: Writing) -> bool:
         """Begin a reply, if the cache has room for all of it; True also where it has ended before it began."""
         request = mailbox.request
         blocks = kv_blocks(self._plan, len(request.ids) + request.params.max_new_tokens)
@@ -92,33 +101,42 @@ class _Batch:
         except Exception as error:  # whatever a library raises in this thread is the reader's to be told
             mailbox.finish(error)
             return True
+        mailbox.begin(blocks / self._all)
         self._added += 1
         self._free -= blocks
         self._live.append(_Reply(mailbox, blocks, handle))
         return True
 
-    def _step(self) -> None:
-        """One token for each reply."""
+    def _step(self) -> bool:
+        """One token for each reply; False where the pipeline broke, after which every step of it would fail."""
         try:
             for reply in self._live:
                 if reply.mailbox.over:
                     reply.handle.cancel()
             if self._pipeline.has_non_finished_requests():
-                self._pipeline.step()
+                with telling_faults_of_guides():
+                    self._pipeline.step()
             ended = [reply for reply in self._live if not _read(reply)]
+        except Glm4Error as error:  # a guide that the engine looks at only now, which ends the step of all
+            self._fail(error, [reply for reply in self._live if reply.mailbox.request.guide and not reply.begun])
+            self._fail(RuntimeError(f"another request's guide has stopped it ({error})"), self._live)
+            return False
         except Exception as error:  # as above: all that are being written end with it
-            self._fail(error)
-            return
+            self._fail(error, self._live)
+            return False
         for reply in ended:
-            self._free += reply.blocks
-            self._live.remove(reply)
+            self._forget(reply)
+        return True
 
-    def _fail(self, error: Exception) -> None:
-        """End what is being written; a handle that is dropped takes its request out of the pipeline."""
-        failed, self._live = self._live, []
-        for reply in failed:
-            self._free += reply.blocks
+    def _fail(self, error: Exception, failed: Sequence[_Reply]) -> None:
+        """End replies; a handle that is dropped takes its request out of the pipeline."""
+        for reply in list(failed):
+            self._forget(reply)
             reply.mailbox.finish(error)
+
+    def _forget(self, reply: _Reply) -> None:
+        self._free += reply.blocks
+        self._live.remove(reply)
 
 
 def _read(reply: _Reply) -> bool:
@@ -126,7 +144,8 @@ def _read(reply: _Reply) -> bool:
     going = bool(reply.handle.get_status() == _RUNNING)
     while reply.handle.can_read():
         for output in reply.handle.read().values():
-            reply.mailbox.write(list(output.generated_ids))
+            reply.begun = reply.begun or bool(output.generated_ids)
+            reply.mailbox.write(list(output.generated_ids), list(output.generated_log_probs))
     if not going:
         reply.mailbox.finish()
     return going

@@ -31,6 +31,7 @@ def generation_config(request: Request, engine: EngineOptions) -> Any:
     config.repetition_penalty = params.repetition_penalty
     config.presence_penalty = params.presence_penalty
     config.frequency_penalty = params.frequency_penalty
+    config.logprobs = int(request.logprobs)
     _set_sampling(config, params)
     if request.guide:
         config.structured_output_config = _grammar(request.guide)

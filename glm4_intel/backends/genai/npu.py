@@ -18,7 +18,7 @@ from ...errors import Glm4Error
 from ...model_directory import sha256
 from ..base import Plan
 from ..options import EngineOptions
-from ..turns import EngineThread, Mailbox, one_after_another
+from ..turns import EngineThread, Writing, one_after_another
 from .config import generation_config
 from .streamer import Streamer, telling_faults_of_guides
 
@@ -50,7 +50,7 @@ def create(plan: Plan) -> EngineThread:
     return EngineThread(one_after_another(partial(_generate, pipeline, plan.engine)), prompt)
 
 
-def _generate(pipeline: Any, engine: EngineOptions, mailbox: Mailbox) -> None:
+def _generate(pipeline: Any, engine: EngineOptions, mailbox: Writing) -> None:
     row = np.array([mailbox.request.ids], dtype=np.int64)
     inputs = openvino_genai.TokenizedInputs(openvino.Tensor(row), openvino.Tensor(np.ones_like(row)))
     with telling_faults_of_guides():

@@ -8,7 +8,7 @@ import openvino_genai
 
 from ...devices import device_error
 from ..base import Plan
-from ..turns import EngineThread, Mailbox, one_after_another
+from ..turns import EngineThread, Writing, one_after_another
 from .config import generation_config, scheduler_config
 from .streamer import Streamer, telling_faults_of_guides
 
@@ -17,7 +17,7 @@ def create(plan: Plan) -> EngineThread:
     """Compile the model on the device. Raises Glm4Error if the device refuses it."""
     pipeline, engine = paged_pipeline(plan), plan.engine
 
-    def generate(mailbox: Mailbox) -> None:
+    def generate(mailbox: Writing) -> None:
         prompt = openvino.Tensor(np.array([mailbox.request.ids], dtype=np.int64))
         with telling_faults_of_guides():
             pipeline.generate([prompt], [generation_config(mailbox.request, engine)], Streamer(mailbox))

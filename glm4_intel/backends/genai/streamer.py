@@ -7,7 +7,7 @@ from typing import Any
 import openvino_genai
 
 from ...errors import Glm4Error
-from ..turns import Mailbox
+from ..turns import Writing
 
 _RUNNING, _CANCEL = openvino_genai.StreamingStatus.RUNNING, openvino_genai.StreamingStatus.CANCEL
 
@@ -15,7 +15,7 @@ _RUNNING, _CANCEL = openvino_genai.StreamingStatus.RUNNING, openvino_genai.Strea
 class Streamer(openvino_genai.StreamerBase):  # type: ignore[misc]
     """What a pipeline's `generate` calls for each token."""
 
-    def __init__(self, mailbox: Mailbox) -> None:
+    def __init__(self, mailbox: Writing) -> None:
         super().__init__()
         self._mailbox = mailbox
 

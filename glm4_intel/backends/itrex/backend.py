@@ -22,7 +22,7 @@ from ...model_directory import ModelDirectory, read_json
 from ..base import Plan
 from ..options import LoadOptions
 from ..sampling import refuse_unsampled, sample
-from ..turns import EngineThread, Mailbox, one_after_another
+from ..turns import EngineThread, Writing, one_after_another
 from .attention import GrowingCache
 from .format import load_model, model_over, read_tensors, require_packed_for_this
 
@@ -106,11 +106,11 @@ class _Replies:
         self._model = model
         self._read_ids: list[int] = []
         self._cache = GrowingCache()
-        self._mailbox: Mailbox | None = None
+        self._mailbox: Writing | None = None
         for layer in model.model.layers:
             layer.register_forward_pre_hook(self._look_up)
 
-    def generate(self, mailbox: Mailbox) -> None:
+    def generate(self, mailbox: Writing) -> None:
         """Write one reply."""
         refuse_unsampled(NAME, mailbox.request)
         self._mailbox = mailbox
@@ -119,11 +119,11 @@ class _Replies:
         finally:
             self._mailbox = None
 
-    def _write(self, mailbox: Mailbox) -> None:
+    def _write(self, mailbox: Writing) -> None:
         for id in self._reply(mailbox):
             mailbox.write([id])
 
-    def _reply(self, mailbox: Mailbox) -> Iterator[int]:
+    def _reply(self, mailbox: Writing) -> Iterator[int]:
         ids = mailbox.request.ids
         same = takewhile(lambda pair: pair[0] == pair[1], zip(self._read_ids, ids[:-1], strict=False))
         known = sum(1 for _ in same)

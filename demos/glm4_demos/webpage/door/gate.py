@@ -8,8 +8,9 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect
 
+from glm4_intel.serving.names import Names, asked
+
 from .logins import LoginPace
-from .names import Asked, Names
 from .neighbours import is_ours
 
 Scope = MutableMapping[str, Any]
@@ -56,7 +57,7 @@ class Gate:
         async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] not in ("http", "websocket"):
                 await app(scope, receive, send)
-            elif refusal := self.names.refusal(_asked(scope)):
+            elif refusal := self.names.refusal(asked(scope)):
                 await _refuse(scope, send, 403, refusal)
             elif scope["type"] == "websocket":
                 await app(scope, receive, send)
@@ -145,13 +146,6 @@ class _Exchange:
         self.refused = True
         told = f"This is larger than the {self.most >> 20} MB that the page takes."
         await _refuse(self.scope, self.answer, 413, told)
-
-
-def _asked(scope: Scope) -> Asked:
-    headers: dict[str, list[str]] = {}
-    for name, value in scope["headers"]:
-        headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
-    return Asked(scope.get("method", "WEBSOCKET"), scope["path"], headers)
 
 
 def _announced(scope: Scope) -> int:

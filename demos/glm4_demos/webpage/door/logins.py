@@ -3,14 +3,13 @@
 import hashlib
 import hmac
 import ipaddress
-import os
-import stat
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from glm4_intel import Glm4Error
+from glm4_intel.serving.keys import read_secrets
 
 _MOST_ADDRESSES = 10_000
 _REST = 60.0
@@ -34,16 +33,8 @@ def read_passwords(file: Path) -> dict[str, str]:
 
     Raises Glm4Error where it can't be read, where other users of the machine can, and for a line of another form.
     """
-    try:
-        readable_by = stat.S_IMODE(file.stat().st_mode) if os.name == "posix" else 0
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
-        raise Glm4Error(f"--auth-file {file} can't be read: {reason}", "Check the path.") from error
-    if readable_by & (stat.S_IRGRP | stat.S_IROTH | stat.S_IWGRP | stat.S_IWOTH):
-        raise Glm4Error(f"--auth-file {file} can be read or written by other users", f"Run: chmod 600 {file}")
-    told = [(number, line.strip()) for number, line in enumerate(lines, 1)]
-    passwords = dict(_named(file, number, line) for number, line in told if line and not line.startswith("#"))
+    told = read_secrets(file, "--auth-file")
+    passwords = dict(_named(file, number, line) for number, line in told)
     if not passwords:
         raise Glm4Error(f"--auth-file {file} names nobody", "Write lines of the form name:password.")
     return passwords

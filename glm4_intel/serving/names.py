@@ -1,4 +1,4 @@
-"""The names that a page is served under, and which sites may send to it.
+"""The names that a page or an API is served under, and which sites may send to it.
 
 A browser tells in Host which name it looked up, and in Origin and Sec-Fetch-Site whose script sends. A site that points
 a name of its own at this machine (DNS rebinding) shows in the first, one that sends from elsewhere in the others.
@@ -9,6 +9,7 @@ import re
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:/@\\\s?#]+)(?::(\d{1,5}))?")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -51,13 +52,23 @@ class Asked:
         return next(iter(self.headers.get(header, ())), "")
 
 
-class Names:
-    """The names of a page: the loopback's, the address that it listens on, and those that were `given`.
+def asked(scope: Mapping[str, Any]) -> Asked:
+    """Of an ASGI connection."""
+    headers: dict[str, list[str]] = {}
+    for name, value in scope["headers"]:
+        headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+    return Asked(scope.get("method", "WEBSOCKET"), scope["path"], headers)
 
-    Where it listens everywhere, each address is its own: only a name can be pointed elsewhere.
+
+class Names:
+    """The names of a server: the loopback's, the address that it listens on, and those that were `given`.
+
+    Where it listens everywhere, each address is its own: only a name can be pointed elsewhere. `origins` are other
+    sites that may send to it, each as a browser tells it: `https://chat.example.org`.
     """
 
-    def __init__(self, host: str, given: Sequence[str] = (), root_path: str = "") -> None:
+    def __init__(self, host: str, given: Sequence[str] = (), root_path: str = "", origins: Sequence[str] = ()) -> None:
+        self._origins = frozenset(origins)
         listening = Authority.parse(f"[{host}]" if ":" in host and not host.startswith("[") else host)
         self._given = [each for text in given if (each := Authority.parse(text))]
         self._everywhere = listening is None or listening.name in ("0.0.0.0", "::")
@@ -71,9 +82,9 @@ class Names:
         unknown = [host for host in hosts if not self._is_known(Authority.parse(host))]
         if unknown or len(asked.headers.get("host", ())) != 1:
             named = "".join(unknown[:1])[:80] or "no single name"
-            return f"This page is not served as {named!a}. Its owner can allow a name with --allowed-host."
-        if self._is_foreign(asked):
-            return "Another site may not use this page. Its owner can allow the page's own name with --allowed-host."
+            return f"Nothing is served here as {named!a}. The owner can allow a name with --allowed-host."
+        if asked.first("origin") not in self._origins and self._is_foreign(asked):
+            return "Another site may not use this one. The owner can allow this one's own name with --allowed-host."
         return ""
 
     def _is_known(self, host: Authority | None) -> bool:
@@ -125,3 +136,16 @@ def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return ipaddress.ip_address(name)
     except ValueError:
         return None
+
+
+def bracketed(host: str) -> str:
+    """The host as it stands in an address."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+def is_local(host: str) -> bool:
+    """Whether nobody but this machine's own programs reach what listens there."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,1 @@
+"""The server: the APIs that clients speak, and an engine in a process of its own."""

@@ -1,0 +1,50 @@
+"""Batches: a file is answered whole, whatever ends the run in between."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from conftest import ask
+from glm4_intel.cli import main
+
+
+def write(file: Path, count: int) -> None:
+    bodies = ({"messages": ask(f"What is {n} + 5?"), "temperature": 0} for n in range(count))
+    lines = [{"custom_id": f"n{n}", "method": "POST", "url": "/v1/chat/completions", "body": body}
+             for n, body in enumerate(bodies)]  # fmt: skip
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_a_batch_that_is_killed_goes_on(nano: Path, tmp_path: Path) -> None:
+    requests, answers = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    write(requests, 150)
+    command = [sys.executable, "-m", "glm4_intel.cli", "batch", str(requests), str(answers), "--model", str(nano),
+               "--no-warmup"]  # fmt: skip
+    for _ in range(2):
+        before = answers.stat().st_size if answers.exists() else 0
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        while process.poll() is None and (not answers.exists() or answers.stat().st_size <= before):
+            time.sleep(0.002)
+        process.kill()
+        process.wait()
+    with answers.open("ab") as torn:
+        torn.write(b'{"id": "cut sh')
+    assert subprocess.run(command, stderr=subprocess.DEVNULL).returncode == 0
+    lines = [json.loads(line) for line in answers.read_text().splitlines()]
+    assert sorted(line["custom_id"] for line in lines) == sorted(f"n{n}" for n in range(150))
+    assert all(line["response"]["status_code"] == 200 and line["error"] is None for line in lines)
+
+
+def test_what_is_no_batch_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "in.jsonl"
+    for text, told in (
+        ("{", "line 1 is not JSON"), ("{}", "custom_id"), ('{"custom_id": "a", "url": "/v1/x"}', "/v1/x"),
+        ('{"custom_id": "a", "url": "/v1/completions"}\n' * 2, "twice"),
+    ):  # fmt: skip
+        file.write_text(text)
+        assert main(["batch", str(file), str(tmp_path / "out.jsonl")]) == 1
+        assert told in capsys.readouterr().err

@@ -1,0 +1,169 @@
+"""OpenAI's API over a scripted engine: what it takes, what it answers, and what it refuses by name."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from house import ScriptedEngine, client
+
+from conftest import WEATHER, ask
+from scripted import call_ids, reply_ids
+
+
+def post(server: Any, path: str, **body: Any) -> Any:
+    async def send() -> Any:
+        async with server:
+            return await server.post(path, json=body)
+
+    return asyncio.run(send())
+
+
+def chat(server: Any, **body: Any) -> Any:
+    return post(server, "/v1/chat/completions", **{"messages": ask("Hello"), **body})
+
+
+def events(answer: Any) -> list[dict[str, Any]]:
+    """The objects of a stream that is whole."""
+    lines = [line.removeprefix("data: ") for line in answer.text.split("\n\n") if line]
+    assert answer.status_code == 200 and lines.pop() == "[DONE]", answer.text
+    return [json.loads(line) for line in lines]
+
+
+def test_a_chat_is_answered_with_usage() -> None:
+    answer = chat(client(reply_ids("\nHi there.")), model="nano", temperature=0, user="ada")
+    body = answer.json()
+    assert body["object"] == "chat.completion" and body["model"] == "nano"
+    assert body["choices"][0]["message"]["content"] == "Hi there." and body["choices"][0]["finish_reason"] == "stop"
+    assert body["usage"]["total_tokens"] == body["usage"]["prompt_tokens"] + body["usage"]["completion_tokens"]
+    assert answer.headers["x-request-id"].startswith("req_")
+
+
+def test_a_stream_ends_with_its_reason_and_the_figures() -> None:
+    answer = chat(client(reply_ids("\nHi there.")), stream=True, stream_options={"include_usage": True})
+    told = events(answer)
+    assert told[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
+    text = "".join(each["choices"][0]["delta"].get("content") or "" for each in told[:-1])
+    assert text == "Hi there." and told[-2]["choices"][0]["finish_reason"] == "stop"
+    assert told[-1]["choices"] == [] and told[-1]["usage"]["completion_tokens"] == len(reply_ids("\nHi there."))
+    assert told[0]["usage"] is None and len({each["id"] for each in told}) == 1
+
+
+def test_calls_come_whole_and_in_pieces() -> None:
+    reply = call_ids("get_weather", '{"city": "Oslo"}')
+    whole = chat(client(reply), tools=[WEATHER]).json()["choices"][0]
+    assert whole["finish_reason"] == "tool_calls" and whole["message"]["content"] is None
+    call = whole["message"]["tool_calls"][0]
+    assert call["function"] == {"name": "get_weather", "arguments": '{"city": "Oslo"}'} and call["type"] == "function"
+    told = [each["choices"][0]["delta"] for each in events(chat(client(reply), tools=[WEATHER], stream=True))]
+    pieces = [call for delta in told for call in delta.get("tool_calls", ())]
+    assert pieces[0]["function"]["name"] == "get_weather" and pieces[0]["id"].startswith("call_")
+    assert "".join(piece["function"]["arguments"] for piece in pieces) == '{"city": "Oslo"}'
+
+
+def test_one_call_where_several_are_not_wanted() -> None:
+    first, second = call_ids("get_weather", '{"city": "Oslo"}')[:-1], call_ids("get_weather", '{"city": "Rome"}')
+    from scripted import TOKENIZER
+
+    between = TOKENIZER.special_id("<|assistant|>")
+    assert between is not None
+    reply = [*first, between, *second]
+    assert len(chat(client(reply), tools=[WEATHER]).json()["choices"][0]["message"]["tool_calls"]) == 2
+    one = chat(client(reply), tools=[WEATHER], parallel_tool_calls=False).json()["choices"][0]["message"]
+    assert [call["function"]["arguments"] for call in one["tool_calls"]] == ['{"city": "Oslo"}']
+
+
+def test_several_choices_have_seeds_of_their_own() -> None:
+    engine = ScriptedEngine([reply_ids("\nA"), reply_ids("\nB")])
+    answer = chat(client(engine=engine), n=2, seed=7).json()
+    assert sorted(each["message"]["content"] for each in answer["choices"]) == ["A", "B"]
+    assert [request.params.seed for request in engine.requests] == [7, 8]
+
+
+def test_logprobs_of_the_taken_token() -> None:
+    answer = chat(client(reply_ids("\nHi")), logprobs=True, temperature=0, top_logprobs=1).json()
+    tokens = answer["choices"][0]["logprobs"]["content"]
+    assert b"".join(bytes(each["bytes"]) for each in tokens) == b"\nHi" and tokens[0]["logprob"] == -0.5
+    assert tokens[0]["top_logprobs"][0]["logprob"] == -0.5
+    told = events(chat(client(reply_ids("\nHi")), logprobs=True, stream=True))
+    pieces = [each["choices"][0]["logprobs"] for each in told]
+    assert sum(len(each["content"]) for each in pieces if each) == len(tokens)
+
+
+@pytest.mark.parametrize(
+    ("field", "body"),
+    [
+        ("messages", {"messages": []}),
+        ("messages", {"messages": [{"role": "user"}]}),
+        ("messages", {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}),
+        ("messages", {"messages": [{"role": "user", "content": "x", "name": "ada"}]}),
+        ("messages", {"messages": "x"}),
+        ("temperature", {"temperature": "hot"}),
+        ("temperature", {"temperature": -1}),
+        ("temperature", {"temperature": True}),
+        ("top_p", {"top_p": 2}),
+        ("n", {"n": 0}),
+        ("n", {"n": 17}),
+        ("seed", {"seed": 1.5}),
+        ("max_tokens", {"max_tokens": 0}),
+        ("max_completion_tokens", {"max_tokens": 5, "max_completion_tokens": 6}),
+        ("logit_bias", {"logit_bias": {"5": 1}}),
+        ("top_logprobs", {"logprobs": True, "top_logprobs": 2}),
+        ("top_logprobs", {"logprobs": True, "top_logprobs": 1, "temperature": 1}),
+        ("stream_options", {"stream_options": {"include_usage": True}}),
+        ("audio", {"audio": {}}),
+        ("store", {"store": True}),
+        ("reasoning_effort", {"reasoning_effort": "low"}),
+        ("modalities", {"modalities": ["text", "audio"]}),
+        ("functions", {"functions": []}),
+        ("service_tier", {"service_tier": "priority"}),
+        ("tool_choice", {"tool_choice": "required"}),
+        ("tool_choice", {"tools": [WEATHER], "tool_choice": "always"}),
+        ("tools", {"tools": [{"type": "web"}]}),
+        ("response_format", {"response_format": {"type": "yaml"}}),
+        ("response_format", {"response_format": {"type": "json_schema", "json_schema": {"schema": {"not": {}}}}}),
+        ("frobnicate", {"frobnicate": 1}),
+    ],
+)
+def test_what_cannot_be_done_is_refused_by_name(field: str, body: dict[str, Any]) -> None:
+    answer = chat(client(reply_ids("\nHi")), **body)
+    error = answer.json()["error"]
+    assert answer.status_code == 400 and error["type"] == "invalid_request_error" and error["message"]
+    assert (error["param"] or "").partition("[")[0].partition(".")[0] == field, error
+
+
+def test_a_completion_is_text_to_the_letter() -> None:
+    engine = ScriptedEngine([reply_ids("\n two\nlines"), reply_ids(" b")])
+    body = {"prompt": "one", "echo": True, "max_tokens": 50}
+    answer = post(client(engine=engine), "/v1/completions", **body).json()
+    assert answer["choices"][0]["text"] == "one\n two\nlines" and answer["object"] == "text_completion"
+    engine = ScriptedEngine([reply_ids(" a"), reply_ids(" b")])
+    answer = post(client(engine=engine), "/v1/completions", prompt=[[5, 6, 7], [8]], temperature=0, logprobs=1).json()
+    assert [each["text"] for each in answer["choices"]] == [" a", " b"] and answer["usage"]["prompt_tokens"] == 4
+    assert list(engine.requests[0].ids) == [5, 6, 7] and engine.requests[0].params.max_new_tokens == 16
+    logprobs = answer["choices"][0]["logprobs"]
+    assert "".join(logprobs["tokens"]) == " a" and logprobs["text_offset"][0] == 0
+    told = events(post(client(reply_ids(" a")), "/v1/completions", prompt="x", stream=True))
+    assert "".join(each["choices"][0]["text"] for each in told) == " a"
+
+
+@pytest.mark.parametrize(
+    ("field", "body"),
+    [
+        ("suffix", {"suffix": "x"}), ("best_of", {"best_of": 3}), ("logprobs", {"logprobs": 5}),
+        ("echo", {"echo": True, "logprobs": 0}), ("prompt", {"prompt": []}), ("prompt", {"prompt": [-1]}),
+        ("prompt", {"prompt": [[]]}), ("prompt", {"prompt": [10**9]}), ("logprobs", {"logprobs": 1, "temperature": 1}),
+    ],
+)  # fmt: skip
+def test_a_completion_that_cannot_be(field: str, body: dict[str, Any]) -> None:
+    answer = post(client(reply_ids("x")), "/v1/completions", **{"prompt": "x", **body})
+    assert answer.status_code == 400 and answer.json()["error"]["param"] == field
+
+
+def test_texts_to_ids_and_back() -> None:
+    told = post(client(), "/tokenize", messages=ask("Hello")).json()
+    text = post(client(), "/detokenize", tokens=told["tokens"]).json()["prompt"]
+    assert text == "[gMASK]<sop><|user|>\nHello<|assistant|>" and told["count"] == len(told["tokens"])
+    assert post(client(), "/v1/embeddings", input="x").status_code == 400
+    assert post(client(), "/v1/nothing", input="x").json()["error"]["type"] == "not_found_error"
+    assert chat(client(), model="gpt-4").json()["error"]["code"] == "model_not_found"
