@@ -4,8 +4,8 @@ import argparse
 import sys
 
 from glm4_intel import agent
+from glm4_intel.commands.model_names import NANO
 from glm4_intel.commands.models import nano
-from glm4_intel.model_names import NANO
 
 from .dialogue import Dialogue, speed
 

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from glm4_intel.commands.model_names import name_of
 from glm4_intel.commands.status_line import StatusLine
-from glm4_intel.model_names import name_of
 
 _LOOK_UP = 0.2
 """Seconds between two looks at the clock, and at Ctrl-C, while a library works."""

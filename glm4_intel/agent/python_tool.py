@@ -1,9 +1,10 @@
 """GLM-4's built-in `python`: the model's code in a process of its own, behind the walls that the system has.
 
 Off unless it is asked for. The process has an empty folder, limits on time, memory, files and output, and, on Linux,
-what the kernel has of walls (`glm4_intel.sandbox`): it reads Python's own files and its folder's, reaches no network,
-starts no process or thread and touches no other one. `walls()` says what there is. Elsewhere an audit hook alone
-refuses sockets, programs and native code: that stops accidents and the ordinary tricks of a model, not an attacker.
+what the kernel has of walls (`glm4_intel.machine.sandbox`): it reads Python's own files and its folder's, reaches no
+network, starts no process or thread and touches no other one. `walls()` says what there is. Elsewhere an audit hook
+alone refuses sockets, programs and native code: that stops accidents and the ordinary tricks of a model, not an
+attacker.
 """
 
 import contextlib
@@ -20,9 +21,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..errors import Glm4Error
-from ..sandbox.folder import own_folder, usage
-from ..sandbox.limits import Limits
-from ..sandbox.walls import Walls
+from ..machine.sandbox.folder import own_folder, usage
+from ..machine.sandbox.limits import Limits
+from ..machine.sandbox.walls import Walls
 from .callables import Tool
 
 __all__ = ["Limits", "Walls", "python_tool", "run_python", "walls"]
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 
 _CHILD = """import sys
 sys.path.insert(0, {root!r})
-from glm4_intel.sandbox.child import main
+from glm4_intel.machine.sandbox.child import main
 sys.path.remove({root!r})
 main()"""
 _LOOK = 0.05

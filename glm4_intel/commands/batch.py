@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from ..model_names import NANO
 from .model_arguments import add_model_arguments, load_options
+from .model_names import NANO
 from .models import MODEL_HELP, model_path
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Glm4Error
-from ..model_names import NANO, find, nano_folder
 from .model_arguments import add_model_arguments, load_options
+from .model_names import NANO, find, nano_folder
 from .models import MODEL_HELP, model_path
 from .output import print_json, table
 from .status_line import StatusLine

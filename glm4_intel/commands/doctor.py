@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Glm4Error
-from ..model_names import NANO, find
+from .model_names import NANO, find
 from .models import nano
 from .output import print_json
 

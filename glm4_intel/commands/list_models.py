@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _models() -> list[dict[str, Any]]:
     """The models as JSON-like data; nano, which is made when it is first used, always."""
-    from ..model_names import NANO, named_models
+    from .model_names import NANO, named_models
 
     found = [
         {"name": model.name, "directory": str(model.directory.path), "bytes": model.size, "source": model.source,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..model_names import name_of
+from .model_names import name_of
 from .models import model_path
 from .status_line import StatusLine
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .. import model_directory
 from ..errors import Glm4Error
-from ..model_names import NANO, find, is_checkpoint, is_model, name_of, nano_folder, place_for
+from .model_names import NANO, find, is_checkpoint, is_model, name_of, nano_folder, place_for
 
 MODEL_HELP = "a model directory, a name (see: glm4-intel list), nano, or a checkpoint (folder or OWNER/NAME)"
 _STDERR = 2

@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..model_names import find, remove, require_removable
+    from .model_names import find, remove, require_removable
 
     path = find(args.name)
     if path is None or not path.is_dir():

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..model_names import NANO
 from .model_arguments import add_model_arguments, load_options
+from .model_names import NANO
 from .models import MODEL_HELP, model_path
 from .status_line import StatusLine
 

@@ -12,7 +12,7 @@ import pytest
 from glm4_demos.nano import CHECKPOINT
 from glm4_intel import Glm4Error, model_directory
 from glm4_intel.cli import main
-from glm4_intel.model_names import find, name_of, nano_folder, place_for, remove
+from glm4_intel.commands.model_names import find, name_of, nano_folder, place_for, remove
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX pseudo-terminals")
 

@@ -14,8 +14,8 @@ import pytest
 
 from glm4_intel.agent.python_tool import Limits, Walls, run_python, walls
 from glm4_intel.commands.doctor import examine
-from glm4_intel.sandbox import child, landlock
-from glm4_intel.sandbox.folder import own_folder
+from glm4_intel.machine.sandbox import child, landlock
+from glm4_intel.machine.sandbox.folder import own_folder
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX systems")
 walled = pytest.mark.skipif(
@@ -57,7 +57,7 @@ def test_what_is_not_walled_is_said() -> None:
 
 WITHOUT = """
 import ctypes, errno, sys
-from glm4_intel.sandbox import kernel, seccomp
+from glm4_intel.machine.sandbox import kernel, seccomp
 from glm4_intel.agent import python_tool
 kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
 calls = seccomp._answers({calls}, seccomp._ERRNO | errno.ENOSYS)
@@ -148,8 +148,8 @@ import ctypes, os
 libc = ctypes.CDLL(None, use_errno=True)
 def syscall(number, *arguments):
     return libc.syscall(ctypes.c_long(number), *(ctypes.c_long(a) if isinstance(a, int) else a for a in arguments))
-from glm4_intel.sandbox.limits import Limits
-from glm4_intel.sandbox.walls import raise_walls
+from glm4_intel.machine.sandbox.limits import Limits
+from glm4_intel.machine.sandbox.walls import raise_walls
 raise_walls(Path.cwd(), Limits())
 print(eval({expression!r}))
 """
@@ -247,7 +247,7 @@ def test_no_process_and_no_thread_is_left_or_started() -> None:
         run_python("import signal, time\nsignal.pthread_sigmask(0, range(1, 65))\ntime.sleep(60)", Limits(seconds=0.3))
     time.sleep(0.1)
     assert threading.active_count() <= before
-    assert "glm4_intel.sandbox.child" not in subprocess.run(["ps", "ax"], capture_output=True, text=True).stdout
+    assert "glm4_intel.machine.sandbox.child" not in subprocess.run(["ps", "ax"], capture_output=True, text=True).stdout
 
 
 @walled

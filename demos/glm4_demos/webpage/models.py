@@ -8,8 +8,8 @@ from pathlib import Path
 
 from glm4_intel import Glm4Error, Runtime, model_directory
 from glm4_intel.backends import backend_name
+from glm4_intel.commands.model_names import is_model
 from glm4_intel.loading import LoadOptions, Progress, load_as, load_in_place_of
-from glm4_intel.model_names import is_model
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from . import __version__
-from .errors import Glm4Error
-from .machine.folders import cache_folder, models_folder
-from .model_directory import MANIFEST, UNFINISHED, Manifest, ModelDirectory, read, read_manifest
+from .. import __version__
+from ..errors import Glm4Error
+from ..machine.folders import cache_folder, models_folder
+from ..model_directory import MANIFEST, UNFINISHED, Manifest, ModelDirectory, read, read_manifest
 
 NANO = "nano"
 """The name of the tiny model that is installed with the toolkit."""
