@@ -29,7 +29,7 @@ _REFUSED = {
     "reasoning": "GLM-4 has no such setting", "top_logprobs": "use /v1/chat/completions",
     "max_tool_calls": "this server runs no tools", "stream_options": "there is nothing to choose",
 }  # fmt: skip
-_EMPTY = (None, False, [], "disabled", {}, {"effort": None, "summary": None})
+_EMPTY: tuple[Any, ...] = (None, False, [], "disabled", {}, {"effort": None, "summary": None})
 
 
 class ResponsesRequest(Fields):
