@@ -17,7 +17,7 @@ from .errors import BadRequest, ClientLeft, NotAllowed, NotFound, ServerError
 from .hall import Hall
 from .keys import Keys
 from .names import Names
-from .openai import chat, completions, models
+from .openai import chat, completions, models, responses
 from .openai.sampling import error_body
 from .streams import Receive
 
@@ -29,6 +29,7 @@ Shape = Callable[[ServerError], Any]
 POSTS: dict[str, Create] = {
     "/v1/chat/completions": chat.create,
     "/v1/completions": completions.create,
+    "/v1/responses": responses.create,
     "/v1/embeddings": models.refuse_embeddings,
     "/v1/messages": anthropic.create,
     "/v1/messages/count_tokens": anthropic.count_tokens,

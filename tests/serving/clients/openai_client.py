@@ -39,6 +39,18 @@ parsed = client.chat.completions.parse(model="nano", messages=ask, response_form
 assert isinstance(parsed.choices[0].message.parsed, Sum)
 completion = client.completions.create(model="nano", prompt=[5, 6, 7], max_tokens=4, temperature=0, logprobs=1)
 assert len(completion.choices[0].logprobs.token_logprobs) <= 4
+response = client.responses.create(model="nano", input="What is 17 + 25?", temperature=0)
+assert response.output_text == reply.choices[0].message.content and response.usage.output_tokens
+with client.responses.stream(model="nano", input="What is 17 + 25?", temperature=0) as stream:
+    deltas = [event.delta for event in stream if event.type == "response.output_text.delta"]
+    assert "".join(deltas) == stream.get_final_response().output_text == response.output_text
+flat = {"type": "function", **weather["function"], "strict": True}
+called = client.responses.create(
+    model="nano", input="How is the weather in Oslo?", tools=[flat], tool_choice="required", temperature=0
+).output[0]  # fmt: skip
+output = {"type": "function_call_output", "call_id": called.call_id, "output": "sunny"}
+history = [{"role": "user", "content": "How is the weather in Oslo?"}, called.model_dump(exclude={"id"}), output]
+assert client.responses.create(model="nano", input=history, tools=[flat], temperature=0).status == "completed"
 try:
     client.chat.completions.create(model="nano", messages=ask, logit_bias={"5": 1})
     raise SystemExit("it was ignored in silence")

@@ -1,0 +1,233 @@
+"""`/v1/responses`, without a memory: every request brings what was said before."""
+
+import time
+import uuid
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from starlette.responses import JSONResponse, Response
+
+from ...chat.conversation import Conversation
+from ...chat.generation import Chunk, Reply
+from ...replies import ReplyInProgress
+from ..bodies import Fields, parse
+from ..errors import BadRequest, ServerError
+from ..hall import Hall
+from ..served import Served, told_by_field
+from ..streams import Events, Receive, named_event, unless_left
+from .messages import plain_tools
+from .sampling import error_body
+
+_REFUSED = {
+    "previous_response_id": "this server keeps nothing: send what was said in input",
+    "store": "this server keeps nothing",
+    "conversation": "this server keeps nothing", "background": "this server keeps nothing",
+    "prompt": "this server keeps nothing", "truncation": "see serve --history",
+    "include": "there is nothing more to tell",
+    "reasoning": "GLM-4 has no such setting", "top_logprobs": "use /v1/chat/completions",
+    "max_tool_calls": "this server runs no tools", "stream_options": "there is nothing to choose",
+}  # fmt: skip
+_EMPTY: tuple[Any, ...] = (None, False, [], "disabled", {}, {"effort": None, "summary": None})
+
+
+class ResponsesRequest(Fields):
+    """The body."""
+
+    model: str | None = None
+    input: str | list[dict[str, Any]]
+    instructions: str | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    text: dict[str, Any] | None = None
+    max_output_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    stream: bool | None = None
+    user: str | None = None
+    metadata: dict[str, str] | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+    service_tier: Literal["auto", "default"] | None = None
+    previous_response_id: Any = None
+    store: Any = None
+    conversation: Any = None
+    background: Any = None
+    prompt: Any = None
+    truncation: Any = None
+    include: Any = None
+    reasoning: Any = None
+    top_logprobs: Any = None
+    max_tool_calls: Any = None
+    stream_options: Any = None
+
+    def said(self) -> Conversation:
+        """The conversation. Raises BadRequest."""
+        self.refuse(_REFUSED, _EMPTY)
+        self.refuse({"parallel_tool_calls": "use /v1/chat/completions"}, empty=(True,))
+        system = [{"role": "system", "content": self.instructions}] if self.instructions else []
+        given = [{"role": "user", "content": self.input}] if isinstance(self.input, str) else self.input
+        messages = [*system, *(_message(item, f"input[{index}]") for index, item in enumerate(given))]
+        with told_by_field():
+            tools = plain_tools(_tools(self.tools))
+            return Conversation.parse(_one_turn(messages), tools, self.tool_choice, self._format())
+
+    def _format(self) -> Mapping[str, Any] | None:
+        """Chat's response_format."""
+        given = (self.text or {}).get("format") or {"type": "text"}
+        if set(self.text or {}) - {"format"}:
+            raise BadRequest("text has format alone here", field="text")
+        return {"type": "json_schema", "json_schema": given} if given.get("type") == "json_schema" else given
+
+    def overrides(self) -> dict[str, Any]:
+        """GenerationParams' own."""
+        return {"max_new_tokens": self.max_output_tokens, "temperature": self.temperature, "top_p": self.top_p}
+
+
+def _message(item: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """An item of the input as a message."""
+    kind = item.get("type", "message")
+    if kind == "function_call":
+        function = {"name": item.get("name"), "arguments": item.get("arguments")}
+        call = {"id": item.get("call_id"), "type": "function", "function": function}
+        return {"role": "assistant", "content": "", "tool_calls": [call]}
+    if kind == "function_call_output":
+        return {"role": "tool", "tool_call_id": item.get("call_id"), "content": item.get("output")}
+    if kind != "message":
+        raise BadRequest(f"{where} is of type {kind!r}", "Use messages, function_call and its output.", "input")
+    return {"role": item.get("role"), "content": item.get("content")}
+
+
+def _one_turn(messages: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Calls that follow each other are one turn's, so that their results find them."""
+    joined: list[dict[str, Any]] = []
+    for message in messages:
+        if message.get("tool_calls") and joined and joined[-1].get("tool_calls"):
+            joined[-1] = {**joined[-1], "tool_calls": [*joined[-1]["tool_calls"], *message["tool_calls"]]}
+        else:
+            joined.append(message)
+    return joined
+
+
+def _tools(tools: Iterable[Mapping[str, Any]] | None) -> list[dict[str, Any]]:
+    """Tools, which are flat here, in chat's form."""
+    return [{"type": tool.get("type"), "function": {name: value for name, value in tool.items() if name != "type"}}
+            for tool in tools or ()]  # fmt: skip
+
+
+@dataclass
+class Answer:
+    """One request that is being answered."""
+
+    model: Served
+    body: ResponsesRequest
+    reply: ReplyInProgress
+    id: str = field(default_factory=lambda: f"resp_{uuid.uuid4().hex}")
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    def _response(self, status: str, reply: Reply | None = None) -> dict[str, Any]:
+        cut = {"reason": "max_output_tokens"} if status == "incomplete" else None
+        return {
+            "id": self.id, "object": "response", "created_at": self.created, "status": status, "error": None,
+            "incomplete_details": cut, "model": self.model.name, "instructions": self.body.instructions,
+            "output": _items(self.id, reply) if reply else [], "tools": self.body.tools or [], "store": False,
+            "tool_choice": self.body.tool_choice or "auto", "parallel_tool_calls": True,
+            "temperature": self.body.temperature, "top_p": self.body.top_p, "metadata": self.body.metadata or {},
+            "usage": _usage(reply) if reply else None,
+        }  # fmt: skip
+
+    def _whole(self, reply: Reply) -> dict[str, Any]:
+        return self._response("incomplete" if reply.finish_reason == "length" else "completed", reply)
+
+    async def answer(self) -> dict[str, Any]:
+        """The whole of it."""
+        async with aclosing(self.model.chunks(self.reply)) as chunks:
+            return self._whole(Reply.join([chunk async for chunk in chunks]))
+
+    async def events(self) -> AsyncGenerator[Mapping[str, Any], None]:
+        """The events of a stream, numbered."""
+        number = 0
+        async with aclosing(self._events()) as events:
+            async for each in events:
+                yield {**each, "sequence_number": number}
+                number += 1
+
+    async def _events(self) -> AsyncGenerator[dict[str, Any], None]:
+        taken: list[Chunk] = []
+        async with aclosing(self.model.chunks(self.reply)) as chunks:
+            async for chunk in chunks:
+                if not taken:
+                    yield {"type": "response.created", "response": self._response("in_progress")}
+                if chunk.text:
+                    if not any(each.text for each in taken):
+                        for told in _text_begins(self.id):
+                            yield told
+                    yield _at_text(self.id, "response.output_text.delta", delta=chunk.text, logprobs=[])
+                taken.append(chunk)
+        reply = Reply.join(taken)
+        for index, item in enumerate(_items(self.id, reply)):
+            for told in _item_ends(index, item):
+                yield told
+        whole = self._whole(reply)
+        yield {"type": f"response.{whole['status']}", "response": whole}
+
+
+def _items(id: str, reply: Reply) -> list[dict[str, Any]]:
+    """What was written: a message, and calls."""
+    text = {"type": "output_text", "text": reply.text, "annotations": [], "logprobs": []}
+    message = {"type": "message", "id": f"msg_{id}", "role": "assistant", "status": "completed", "content": [text]}
+    calls = [call.message() for call in reply.tool_calls]
+    return [*([message] if reply.text or not calls else []), *(
+        {"type": "function_call", "id": f"fc_{call['id']}", "call_id": call["id"], "status": "completed",
+         **call["function"]} for call in calls
+    )]  # fmt: skip
+
+
+def _usage(reply: Reply) -> dict[str, Any]:
+    prompt, written = reply.usage.prompt_tokens, reply.usage.completion_tokens
+    return {"input_tokens": prompt, "output_tokens": written, "total_tokens": prompt + written}
+
+
+def _at_text(id: str, kind: str, **more: Any) -> dict[str, Any]:
+    return {"type": kind, "item_id": f"msg_{id}", "output_index": 0, "content_index": 0, **more}
+
+
+def _text_begins(id: str) -> Iterator[dict[str, Any]]:
+    item = {"type": "message", "id": f"msg_{id}", "role": "assistant", "status": "in_progress", "content": []}
+    yield {"type": "response.output_item.added", "output_index": 0, "item": item}
+    part = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
+    yield _at_text(id, "response.content_part.added", part=part)
+
+
+def _item_ends(index: int, item: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if item["type"] == "message":
+        part, at = item["content"][0], {"item_id": item["id"], "output_index": index, "content_index": 0}
+        if part["text"]:
+            yield {"type": "response.output_text.done", **at, "text": part["text"], "logprobs": []}
+            yield {"type": "response.content_part.done", **at, "part": part}
+    else:
+        begun = {**item, "arguments": "", "status": "in_progress"}
+        yield {"type": "response.output_item.added", "output_index": index, "item": begun}
+        at = {"item_id": item["id"], "output_index": index}
+        yield {"type": "response.function_call_arguments.delta", **at, "delta": item["arguments"]}
+        yield {"type": "response.function_call_arguments.done", **at, "arguments": item["arguments"],
+               "name": item["name"]}  # fmt: skip
+    yield {"type": "response.output_item.done", "output_index": index, "item": item}
+
+
+def _fault(error: ServerError) -> Iterable[Mapping[str, Any]]:
+    yield {"type": "error", **error_body(error)["error"], "sequence_number": 0}
+
+
+async def create(hall: Hall, data: Any, receive: Receive) -> Response:
+    """The answer to a request."""
+    body = parse(ResponsesRequest, data)
+    model = hall.model(body.model)
+    answer = Answer(model, body, await model.begin(body.said(), body.overrides()))
+    places = model.admission.places(1)
+    if body.stream:
+        return await Events(answer.events(), named_event, "text/event-stream", _fault, places).begin(receive)
+    with places:
+        return JSONResponse(await unless_left(receive, answer.answer()))
