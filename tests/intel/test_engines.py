@@ -179,7 +179,7 @@ def test_replies_go_on_after_the_main_thread_has_ended(nano: Path, profile: str)
         glm = glm4_intel.load(sys.argv[1], profile=sys.argv[2])
         def work():
             reply = glm.generate([{"role": "user", "content": "Count from 1 to 20."}], temperature=0)
-            print(reply.text, reply.finish_reason, flush=True)
+            sys.stdout.write(f"{reply.text} {reply.finish_reason}\\n")  # whole, beside what the others write
         for _ in range(3):
             threading.Thread(target=work).start()
     """
