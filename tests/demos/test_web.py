@@ -372,7 +372,7 @@ def test_another_model_is_loaded_and_a_broken_one_is_told(
         shutil.copytree(source, tmp_path / "models" / source.name)
     broken = shutil.copytree(nano, tmp_path / "models" / "z-broken")
     (broken / "openvino_model.bin").write_bytes(b"short")
-    with server(tmp_path / "models", tmp_path) as address:
+    with server(tmp_path / "models", tmp_path, "--allow-models") as address:
         visitor = Visitor(browser, address)
         expect(visitor.page.locator("#status")).to_contain_text("nano ·")
         visitor.settings()
