@@ -91,12 +91,11 @@ class OpenVINOMaker:
         converted, config = convert.convert(model)
         with closing(files), self._int8_weights(converted, work, files) as int8:
             progress.stage(f"compressing the weights: recipe {recipe.name}", total, shown=has_own_progress(recipe))
-            original = converted.clone()
+            original = converted.clone() if int8 else None
             compressed = compress(converted, recipe, data, progress.advance, files.read)
             progress.stage("saving")
             if int8:
                 add_int8_prefill(compressed, original, int8)
-            del original
             convert.save(compressed, config, work.directory / "openvino_model.xml", recipe.mode != "none")
         return reference
 

@@ -17,7 +17,7 @@ from .weights import Int8Weight, products
 TOKENS = 40
 """Passes of more tokens take the int8 way: on a 16-core Xeon with AMX a block of 32 tokens was faster in int4, and one
 of 64 in int8."""
-_EMBEDDING = "__module.model.embed_tokens/"
+_EMBEDDING = "__module.model.embed_tokens"
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ def add_int8_prefill(model: Model, original: Model, weights: Mapping[str, Int8We
     by the names of `products`; a product without has in both branches those of `model`.
     """
     int8, int4 = _blocks_apart(original), _blocks_apart(model)
-    blocks, many = list(_blocks(model)), _more_than(tokens, _last(model, _EMBEDDING))
+    blocks = list(_blocks(model))
+    many = _more_than(tokens, blocks[0].inputs[0])
     stream: list[Any] = []
     for number, (block, then, otherwise) in enumerate(zip(blocks, int8, int4, strict=True)):
         to_int8(then, weights, products(otherwise.clone()))
@@ -71,22 +72,23 @@ def _settle_splits(model: Model) -> None:
 
 def _blocks(model: Model) -> Iterator[_Block]:
     """The parts before the first attention, between each two, and behind the last."""
-    found = products(model)
-    entering = [_last(model, _EMBEDDING)]
+    found, ends = products(model), _ends(model)
+    entering = [ends[_EMBEDDING]]
     stream: list[Any] = []
     for layer in takewhile(lambda layer: f"layers.{layer}.self_attn.o_proj" in found, count()):
         prefix = f"__module.model.layers.{layer}"
-        projected = [_last(model, f"{prefix}.self_attn.{each}_proj/") for each in "qkv"]
+        projected = [ends[f"{prefix}.self_attn.{each}_proj"] for each in "qkv"]
         yield _Block(entering, projected + stream)
         attention = found[f"layers.{layer}.self_attn.o_proj"].input_value(0)
         entering = [attention, *(stream or entering)]
-        stream = [_last(model, f"{prefix}/")]
+        stream = [ends[prefix]]
     yield _Block(entering, stream)
 
 
-def _last(model: Model, prefix: str) -> Any:
-    """The output of the last operation that the prefix names."""
-    return [node for node in model.get_ordered_ops() if node.get_friendly_name().startswith(prefix)][-1].output(0)
+def _ends(model: Model) -> dict[str, Any]:
+    """The outputs of the last operations of all modules, by what their names begin with."""
+    nodes = [node for node in model.get_ordered_ops() if node.get_output_size()]
+    return {node.get_friendly_name().partition("/")[0]: node.output(0) for node in nodes}
 
 
 def _more_than(tokens: int, stream: Any) -> Any:
