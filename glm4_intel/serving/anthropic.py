@@ -16,7 +16,7 @@ from .bodies import Fields, parse
 from .errors import BadRequest, ServerError
 from .hall import Hall
 from .served import Served, told_by_field
-from .streams import Events, Receive, named_event, unless_left
+from .streams import Receive, answered, named_event
 
 _KINDS = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 413: "request_too_large",
           429: "rate_limit_error", 500: "api_error", 503: "overloaded_error"}  # fmt: skip
@@ -230,10 +230,7 @@ async def create(hall: Hall, data: Any, receive: Receive) -> Response:
     model = hall.model(body.model)
     turn = Turn(model, body, await model.begin(body.conversation(), body.overrides()))
     places = model.admission.places(1)
-    if body.stream:
-        return await Events(turn.events(), named_event, "text/event-stream", _stream_fault, places).begin(receive)
-    with places:
-        return JSONResponse(await unless_left(receive, turn.answer()))
+    return await answered(turn, body.stream, receive, places, named_event, _stream_fault)
 
 
 async def count_tokens(hall: Hall, data: Any, receive: Receive) -> Response:

@@ -4,9 +4,9 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from ..chat.generation import Chunk
 from .errors import ClientLeft, ServerError
@@ -121,6 +121,25 @@ class Events(Response):
     async def _close(self) -> None:
         await self._objects.aclose()
         self._places.__exit__(None, None, None)
+
+
+class Answering(Protocol):
+    """What answers a request, as events or whole."""
+
+    def events(self) -> AsyncGenerator[Mapping[str, Any], None]: ...
+
+    async def answer(self) -> Mapping[str, Any]: ...
+
+
+async def answered(
+    work: Answering, stream: bool | None, receive: Receive, places: AbstractContextManager[None], write: Write,
+    fault: Callable[[ServerError], Iterable[Mapping[str, Any]]], end: str = "",
+) -> Response:  # fmt: skip
+    """The answer as a stream of events (see `Events`), or whole. `places` are held as long as it takes."""
+    if stream:
+        return await Events(work.events(), write, "text/event-stream", fault, places, end).begin(receive)
+    with places:
+        return JSONResponse(await unless_left(receive, work.answer()))
 
 
 async def _next(objects: AsyncGenerator[Mapping[str, Any], None]) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from ...chat.conversation import Conversation
 from ...chat.generation import Chunk, Reply, Usage
@@ -18,7 +18,7 @@ from ..bodies import parse
 from ..errors import BadRequest
 from ..hall import Hall
 from ..served import Served, told_by_field
-from ..streams import Events, Receive, event, side_by_side, unless_left
+from ..streams import Receive, answered, event, side_by_side
 from .messages import plain_messages, plain_tools
 from .sampling import Sampling, collected, require_likeliest, stream_fault, usage, written_tokens
 
@@ -209,8 +209,4 @@ async def create(hall: Hall, data: Any, receive: Receive) -> Response:
     """The answer to a request."""
     chat = await Chat.begin(hall, data)
     places = chat.model.admission.places(len(chat.replies))
-    if chat.body.stream:
-        stream = Events(chat.events(), event, "text/event-stream", stream_fault, places, "data: [DONE]\n\n")
-        return await stream.begin(receive)
-    with places:
-        return JSONResponse(await unless_left(receive, chat.answer()))
+    return await answered(chat, chat.body.stream, receive, places, event, stream_fault, "data: [DONE]\n\n")

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from ...chat.generation import Chunk, Reply, Usage
 from ...replies import ReplyInProgress
@@ -16,7 +16,7 @@ from ..bodies import parse
 from ..errors import BadRequest
 from ..hall import Hall
 from ..served import Served
-from ..streams import Events, Receive, event, side_by_side, unless_left
+from ..streams import Receive, answered, event, side_by_side
 from .sampling import Sampling, collected, require_likeliest, stream_fault, usage, written_tokens
 
 _TOKENS = 16
@@ -164,8 +164,4 @@ async def create(hall: Hall, data: Any, receive: Receive) -> Response:
     """The answer to a request."""
     completion = await Completion.begin(hall, data)
     places = completion.model.admission.places(len(completion.replies))
-    if completion.body.stream:
-        stream = Events(completion.events(), event, "text/event-stream", stream_fault, places, "data: [DONE]\n\n")
-        return await stream.begin(receive)
-    with places:
-        return JSONResponse(await unless_left(receive, completion.answer()))
+    return await answered(completion, completion.body.stream, receive, places, event, stream_fault, "data: [DONE]\n\n")

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from ...chat.conversation import Conversation
 from ...chat.generation import Chunk, Reply
@@ -16,7 +16,7 @@ from ..bodies import Fields, parse
 from ..errors import BadRequest, ServerError
 from ..hall import Hall
 from ..served import Served, told_by_field
-from ..streams import Events, Receive, named_event, unless_left
+from ..streams import Receive, answered, named_event
 from .messages import plain_tools
 from .sampling import error_body
 
@@ -227,7 +227,4 @@ async def create(hall: Hall, data: Any, receive: Receive) -> Response:
     model = hall.model(body.model)
     answer = Answer(model, body, await model.begin(body.said(), body.overrides()))
     places = model.admission.places(1)
-    if body.stream:
-        return await Events(answer.events(), named_event, "text/event-stream", _fault, places).begin(receive)
-    with places:
-        return JSONResponse(await unless_left(receive, answer.answer()))
+    return await answered(answer, body.stream, receive, places, named_event, _fault)
