@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--drain", type=float, default=60.0, metavar="S",
                         help="seconds that replies have to end when the server is stopped (default 60)")  # fmt: skip
     parser.add_argument("--replicas", type=int, metavar="N", help="replicas of the engine on Ray, one a NUMA node")
-    parser.add_argument("--ray", metavar="ADDRESS", help="the replicas' Ray cluster, such as auto (default: one of this "
+    parser.add_argument("--ray", metavar="ADDRESS", help="their Ray cluster, such as auto (default: one of this "
                         "machine, which ends with the server)")  # fmt: skip
     add_model_arguments(parser)
     parser.set_defaults(profile="throughput", history="refuse")
