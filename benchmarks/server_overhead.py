@@ -101,7 +101,7 @@ async def _told(web: httpx.AsyncClient) -> dict[str, float]:
 
 
 async def _stream(web: httpx.AsyncClient, number: int, tokens: int) -> None:
-    body = {"messages": _question(number), "max_tokens": tokens, "temperature": 0, "stream": True,
+    body = {"messages": _question(number), "max_tokens": tokens, "temperature": 0, "ignore_eos": True, "stream": True,
             "stream_options": {"include_usage": True}}  # fmt: skip
     async with web.stream("POST", "/v1/chat/completions", json=body) as answer:
         lines = [line async for line in answer.aiter_lines() if line.startswith("data: {")]

@@ -21,7 +21,7 @@ from ..errors import Glm4Error
 from ..machine.numa import keep_to
 from .engine import EngineProcess, Facts, Piece
 from .errors import ServerError, Unavailable
-from .routing import block_keys, routing_of
+from .routing import BLOCK_TOKENS, block_keys, routing_of
 from .settings import ReplicaSettings
 
 log = logging.getLogger(__name__)
@@ -108,6 +108,7 @@ class ReplicatedEngine:
         """Begin the replicas. Raises Glm4Error where none could load the model."""
         self._handle = await asyncio.to_thread(self._run)
         self.facts = await self.ready()
+        self.routing.capacity = self.facts.cached_tokens // BLOCK_TOKENS
         self._watching = asyncio.create_task(self._watch())
         return self.facts
 

@@ -17,8 +17,6 @@ _LEAST_SHARE = 0.3
 _AHEAD, _TIMES = 16, 1.5
 """A replica that has so many replies more than the least loaded, and so many times as many, gets no further ones for
 what it holds; the first is what an engine writes at once."""
-_PREFIXES = 1 << 20
-"""Tokens of prompts that a replica is taken to hold."""
 
 
 def block_keys(ids: Sequence[int]) -> list[bytes]:
@@ -34,9 +32,9 @@ def block_keys(ids: Sequence[int]) -> list[bytes]:
 class PrefixRouting:
     """What a front knows of its replicas, which are names here. Not safe for several threads."""
 
-    def __init__(self, capacity: int) -> None:
-        """`capacity`: the blocks that a replica's KV cache holds."""
-        self._capacity = capacity
+    def __init__(self, capacity: int, least_share: float = _LEAST_SHARE, ahead: float = _AHEAD) -> None:
+        """`capacity`: the blocks that a replica's KV cache holds. The others are the rule's."""
+        self.capacity, self._least_share, self._ahead = capacity, least_share, ahead
         self._loads: dict[str, int] = {}
         self._held: dict[str, OrderedDict[Hashable, None]] = {}
         self._holders: dict[Hashable, set[str]] = {}
@@ -57,11 +55,11 @@ class PrefixRouting:
         """The replica for a prompt; `keep` has named one at least."""
         least = min(self._loads, key=self._burden)
         shared, holders = self._longest(keys)
-        if shared < _LEAST_SHARE * len(keys) or not holders:
+        if shared < self._least_share * len(keys) or not holders:
             return least
         best = min(holders, key=self._burden)
-        ahead = self._loads[best] - self._loads[least] > _AHEAD and self._loads[best] > _TIMES * self._loads[least]
-        return least if ahead else best
+        most, fewest = self._loads[best], self._loads[least]
+        return least if most - fewest > self._ahead and most > _TIMES * fewest else best
 
     def _burden(self, name: str) -> tuple[int, int, str]:
         return self._loads[name], len(self._held[name]), name
@@ -87,7 +85,7 @@ class PrefixRouting:
             held[key] = None
             held.move_to_end(key)
             self._holders.setdefault(key, set()).add(name)
-        for key in list(islice(held, max(0, len(held) - self._capacity))):
+        for key in list(islice(held, max(0, len(held) - self.capacity))):
             del held[key]
             self._let_go(name, key)
 
@@ -107,5 +105,8 @@ _ROUTINGS: dict[str, PrefixRouting] = {}
 
 
 def routing_of(name: str) -> PrefixRouting:
-    """What this process knows of a deployment's replicas. Ray copies a router's module; this one is there once."""
-    return _ROUTINGS.setdefault(name, PrefixRouting(_PREFIXES // BLOCK_TOKENS))
+    """What this process knows of a deployment's replicas; the capacity is set once a replica has told it.
+
+    Ray copies the module of a router to where it is used; this one is in a process once.
+    """
+    return _ROUTINGS.setdefault(name, PrefixRouting(0))

@@ -34,7 +34,7 @@ _RUNNING = openvino_genai.GenerationStatus.RUNNING
 
 def create(plan: Plan) -> EngineThread:
     """Compile the model on the device. Raises Glm4Error if the device refuses it."""
-    return EngineThread(_Batch(paged_pipeline(plan), plan).serve)
+    return EngineThread(_Batch(paged_pipeline(plan), plan).serve, cached_tokens=plan.cached_tokens)
 
 
 @dataclass
