@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +87,9 @@ def measure(glm: Runtime, requests: Sequence[Sequence[Any]], sample: int, seed: 
     result, fitting = Result(), list[list[Any]]()
     for functions in requests:
         tools = [tool(each) for each in functions]
-        reasons = [refusal([each]) for each in tools]
+        reasons = [refusal(each) for each in tools]
         result.functions += len(tools)
-        result.as_is += sum(not refusal([{"type": "function", "function": each}]) for each in functions)
+        result.as_is += sum(not refusal({"type": "function", "function": each}) for each in functions)
         result.mapped += reasons.count(None)
         result.refused.update(reason for reason in reasons if reason)
         fitting += [] if any(reasons) else [tools]
@@ -116,10 +117,15 @@ def json_schema(schema: Any) -> Any:
     return told | {name: json_schema(told[name]) for name in ("items", "additionalProperties") if name in told}
 
 
-def refusal(tools: Sequence[Any]) -> str | None:
-    """Why these tools can't be asked for; None where they can."""
+def refusal(tool: Mapping[str, Any]) -> str | None:
+    """Why a tool can't be asked for; None where it can."""
+    return _refusal(json.dumps(tool))
+
+
+@lru_cache(None)  # many requests have the same functions
+def _refusal(tool: str) -> str | None:
     try:
-        Conversation.parse(_QUESTION, tools, "required").guide("off")
+        Conversation.parse(_QUESTION, [json.loads(tool)], "required").guide("off")
     except Glm4Error as error:
         return re.sub(r"^\S+ ", "", str(error))[:70]
     return None

@@ -13,6 +13,7 @@ So it waits no longer than those take: (queue / 16 + 1) times the longest tenth 
 import argparse
 import asyncio
 import random
+import re
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -41,6 +42,8 @@ class Seen:
     """Seconds from the first of a streamed answer to its end."""
     memory: list[tuple[float, float]] = field(default_factory=list)
     """Megabytes of the web process and of the engine's."""
+    told: dict[float, float] = field(default_factory=dict)
+    """See `told`."""
 
 
 def main() -> None:
@@ -61,15 +64,15 @@ def main() -> None:
 
 async def load(address: str, processes: tuple[psutil.Process, psutil.Process], args: argparse.Namespace) -> Seen:
     """Ask until the minutes are over."""
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=args.clients)
-    async with httpx.AsyncClient(base_url=address, limits=limits, timeout=300) as web:
+    async with _web(address) as web:
         right = {(each.path, number): await answer(web, each, number, False)
                  for number in range(len(QUESTIONS)) for each in ways(number)}  # fmt: skip
         seen, end = Seen(), time.monotonic() + 60 * args.minutes
         draws = [random.Random(f"{args.seed} {number}") for number in range(args.clients)]
         watching = asyncio.create_task(_watch(processes, seen))
-        await asyncio.gather(*(_client(web, right, seen, draw, end, args.leave) for draw in draws))
+        await asyncio.gather(*(_client(address, right, seen, draw, end, args.leave) for draw in draws))
         watching.cancel()
+        seen.told = await told(web)
     return seen
 
 
@@ -80,25 +83,44 @@ async def _watch(processes: tuple[psutil.Process, psutil.Process], seen: Seen) -
         seen.memory.append((web, engine))
 
 
+def _web(address: str) -> httpx.AsyncClient:
+    """A client of its own: httpx looks through all connections of one at every request."""
+    return httpx.AsyncClient(base_url=address, verify=False, timeout=300)
+
+
+async def told(web: httpx.AsyncClient) -> dict[float, float]:
+    """How many replies had their first token after so many seconds at most, by the server's own count."""
+    text = (await web.get("/metrics")).text
+    found = re.findall(r'^glm4_time_to_first_token_seconds_bucket{le="([\d.]+|\+Inf)"} (\S+)', text, re.M)
+    return {float(most): float(count) for most, count in found}
+
+
 async def _client(
-    web: httpx.AsyncClient, right: dict[tuple[str, int], str], seen: Seen, draw: random.Random, end: float, leave: float
+    address: str, right: dict[tuple[str, int], str], seen: Seen, draw: random.Random, end: float, leave: float
 ) -> None:
-    while time.monotonic() < end:
-        number = draw.randrange(len(QUESTIONS))
-        api, stream, leaves = draw.choice(ways(number)), draw.random() < 0.7, draw.random() < leave
-        asking = asyncio.create_task(_timed(web, api, number, stream, seen))
-        try:
-            text = await asyncio.wait_for(asking, draw.uniform(0, 1) if leaves else None)
-        except asyncio.TimeoutError:
-            seen.counts["left"] += 1
-        except Refused as refused:
-            seen.counts["refused"] += 1
-            await asyncio.sleep(refused.seconds * draw.uniform(1, 1.3))
-        except Lost as lost:
-            seen.counts["lost"] += 1
-            seen.faults.append(f"{api.path} {QUESTIONS[number][0][:40]!r}: {lost}")
-        else:
-            _judge(seen, text, right[api.path, number])
+    async with _web(address) as web:
+        while time.monotonic() < end:
+            await _ask(web, right, seen, draw, leave)
+
+
+async def _ask(
+    web: httpx.AsyncClient, right: dict[tuple[str, int], str], seen: Seen, draw: random.Random, leave: float
+) -> None:
+    number = draw.randrange(len(QUESTIONS))
+    api, stream, leaves = draw.choice(ways(number)), draw.random() < 0.7, draw.random() < leave
+    asking = asyncio.create_task(_timed(web, api, number, stream, seen))
+    try:
+        text = await asyncio.wait_for(asking, draw.uniform(0, 1) if leaves else None)
+    except asyncio.TimeoutError:
+        seen.counts["left"] += 1
+    except Refused as refused:
+        seen.counts["refused"] += 1
+        await asyncio.sleep(refused.seconds * draw.uniform(1, 1.3))
+    except Lost as lost:
+        seen.counts["lost"] += 1
+        seen.faults.append(f"{api.path} {QUESTIONS[number][0][:40]!r}: {lost}")
+    else:
+        _judge(seen, text, right[api.path, number])
 
 
 def _judge(seen: Seen, text: str, expected: str) -> None:
@@ -126,10 +148,15 @@ def report(seen: Seen, queue: int) -> list[str]:
         f"first of an answer: p50 {_at(seen.firsts, 0.5):.2f} s, p99 {_at(seen.firsts, 0.99):.2f} s "
         f"(at most {promised:.2f} s are promised); its rest: p50 {_at(seen.wholes, 0.5):.2f} s, "
         f"p90 {_at(seen.wholes, 0.9):.2f} s",
+        f"by the server's own count: p50 under {_under(seen.told, 0.5)} s, p99 under {_under(seen.told, 0.99)} s",
         *(f"memory of the {name}: {before:.0f} MB after a tenth of the time, {after:.0f} MB at the end"
           for name, before, after in zip(("web process", "engine"), first, last, strict=True)),
         *seen.faults[:20],
     ]  # fmt: skip
+
+
+def _under(counts: dict[float, float], share: float) -> float:
+    return next(most for most, count in counts.items() if count >= share * counts[float("inf")])
 
 
 def _at(values: list[float], share: float) -> float:

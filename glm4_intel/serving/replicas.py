@@ -97,7 +97,7 @@ class ReplicatedEngine:
         self.live, self.cache, self.restarts = 0, 0.0, 0
         """`live` are the replies that have been begun to be written; replicas don't tell of their caches."""
         self.routing = routing_of(name)
-        self._name, self._replicas = name, replicas
+        self.name, self._replicas = name, replicas
         self._arguments = directory.resolve(), options, patience
         self._handle: Any = None
         self._watching: asyncio.Task[None] | None = None
@@ -114,18 +114,18 @@ class ReplicatedEngine:
 
     def _run(self) -> Any:
         begin(self._replicas)
-        self._joined = self._name in serve.status().applications
-        return serve.get_app_handle(self._name) if self._joined else self._deployed()
+        self._joined = self.name in serve.status().applications
+        return serve.get_app_handle(self.name) if self._joined else self._deployed()
 
     def _deployed(self) -> Any:
-        router = RequestRouterConfig(request_router_class=PrefixRouter, request_router_kwargs={"routing": self._name})
+        router = RequestRouterConfig(request_router_class=PrefixRouter, request_router_kwargs={"routing": self.name})
         deployment = serve.deployment(
             Replica, name="Replica", num_replicas=self._replicas.count, max_ongoing_requests=_AT_ONCE,
             ray_actor_options={"num_cpus": self._replicas.cores}, request_router_config=router,
             health_check_period_s=_LOOK,
         )  # fmt: skip
         try:
-            return serve.run(deployment.bind(*self._arguments), name=self._name, route_prefix=None)
+            return serve.run(deployment.bind(*self._arguments), name=self.name, route_prefix=None)
         except RuntimeError as error:  # Ray's word for replicas that can't be begun
             raise Glm4Error(f"The replicas could not be begun: {error}", "See: glm4-intel doctor") from error
 
@@ -177,7 +177,7 @@ class ReplicatedEngine:
         if not ray.is_initialized():
             return
         if not self._joined:
-            serve.delete(self._name)
+            serve.delete(self.name)
         if self._replicas.ray is None:
             ray.shutdown()
 
@@ -187,8 +187,9 @@ def begin(replicas: ReplicaSettings) -> None:
     if ray.is_initialized():
         return
     alone: dict[str, Any] = {"num_cpus": replicas.cores * replicas.count, "include_dashboard": False}
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
-        ray.init(address=replicas.ray or "local", log_to_driver=False, **({} if replicas.ray else alone))
+        ray.init(address=replicas.ray or "local", **quiet, **({} if replicas.ray else alone))
         serve.start(proxy_location="Disabled")
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise Glm4Error(f"Ray can't be reached: {_line(error)}", "Begin it: ray start --head") from error

@@ -34,7 +34,7 @@ class PrefixRouting:
 
     def __init__(self, capacity: int, least_share: float = _LEAST_SHARE, ahead: float = _AHEAD) -> None:
         """`capacity`: the blocks that a replica's KV cache holds. The others are the rule's."""
-        self.capacity, self._least_share, self._ahead = capacity, least_share, ahead
+        self.capacity, self.least_share, self._ahead = capacity, least_share, ahead
         self._loads: dict[str, int] = {}
         self._held: dict[str, OrderedDict[Hashable, None]] = {}
         self._holders: dict[Hashable, set[str]] = {}
@@ -55,7 +55,7 @@ class PrefixRouting:
         """The replica for a prompt; `keep` has named one at least."""
         least = min(self._loads, key=self._burden)
         shared, holders = self._longest(keys)
-        if shared < self._least_share * len(keys) or not holders:
+        if shared < self.least_share * len(keys) or not holders:
             return least
         best = min(holders, key=self._burden)
         most, fewest = self._loads[best], self._loads[least]
