@@ -29,6 +29,10 @@ from .served import Served, served
 from .settings import ServerSettings
 
 
+_KEEP_ALIVE = 75
+"""Seconds that an idle connection stays: longer than proxies keep theirs, which would else send into a closing one."""
+
+
 class StartedEngine(Engine, Protocol):
     """An engine whose model this process asks to be loaded."""
 
@@ -112,6 +116,7 @@ def _uvicorn(settings: ServerSettings, app: Door) -> uvicorn.Config:
         lifespan="off",
         server_header=False,
         proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=math.ceil(settings.drain),
         ssl_certfile=certificate,
         ssl_keyfile=key,
