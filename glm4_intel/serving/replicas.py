@@ -68,7 +68,9 @@ class PrefixRouter(RequestRouter):  # type: ignore[misc]  # Ray has no types
 class Replica:
     """What runs in an actor of Ray's: an engine in a process beside it, on one NUMA node."""
 
-    async def __init__(self, directory: Path, options: LoadOptions, patience: float) -> None:  # Ray awaits it
+    async def __init__(  # type: ignore[misc]  # Ray awaits it
+        self, directory: Path, options: LoadOptions, patience: float
+    ) -> None:
         keep_to(serve.get_replica_context().rank.local_rank)
         self._engine = EngineProcess(directory, options, patience)
         await self._engine.start()

@@ -28,7 +28,6 @@ from .names import Names, bracketed
 from .served import Served, served
 from .settings import ServerSettings
 
-
 _KEEP_ALIVE = 75
 """Seconds that an idle connection stays: longer than proxies keep theirs, which would else send into a closing one."""
 
