@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,8 @@ _JSON_TYPES = {
 }
 """Of BFCL's own table (bfcl_eval/constants/type_mappings.py), by JSON schema's type; what is not in it is a string."""
 _TYPES = {theirs: json_type for json_type, names in _JSON_TYPES.items() for theirs in names}
-_AT_ONCE, _TOKENS = 8, 400
-"""Replies at once, and their longest."""
+_AT_ONCE, _TOKENS, _FUNCTIONS = 8, 400, 4
+"""Replies at once, their longest, and how many of a request's functions are offered: nano's context is 2,048 tokens."""
 
 
 @dataclass
@@ -92,8 +93,9 @@ def measure(glm: Runtime, requests: Sequence[Sequence[Any]], sample: int, seed: 
         result.as_is += sum(not refusal({"type": "function", "function": each}) for each in functions)
         result.mapped += reasons.count(None)
         result.refused.update(reason for reason in reasons if reason)
-        fitting += [] if any(reasons) else [tools]
-    chosen = random.Random(seed).choices(fitting, k=sample) if fitting else []
+        fitting += [] if any(reasons) else [tools[:_FUNCTIONS]]
+    random.Random(seed).shuffle(fitting)
+    chosen = list(islice((tools for tools in fitting if _fits(glm, tools)), sample))
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         list(pool.map(lambda pair: _judge(glm, pair[1], pair[0], result), enumerate(chosen)))
     return result
@@ -132,6 +134,11 @@ def _refusal(tool: str) -> str | None:
 
 
 _QUESTION = [{"role": "user", "content": "Hello"}]
+
+
+def _fits(glm: Runtime, tools: Sequence[Any]) -> bool:
+    prompt = Conversation.parse(_QUESTION, tools, "required").render(glm.tokenizer)
+    return len(prompt) + _TOKENS <= glm.context_length
 
 
 def _judge(glm: Runtime, tools: Sequence[Any], seed: int, result: Result) -> None:

@@ -48,7 +48,10 @@ def main() -> None:
         }
         for step in ways.values():  # repacks the weights, and fills the prefix cache
             step()
-        rounds = [{name: step() for name, step in ways.items()} for _ in range(args.rounds)]
+        rounds = list[dict[str, float]]()
+        for _ in range(args.rounds):
+            rounds.append({name: step() for name, step in ways.items()})
+            print(", ".join(f"{name} {each * 1000:.1f} ms" for name, each in rounds[-1].items()), flush=True)
     bare, served = (statistics.median(each[name] for each in rounds) * 1000 for name in ways)
     ratio = statistics.median(each["served"] / each["bare"] for each in rounds)
     print(f"{args.streams} replies: bare {bare:.1f}, served {served:.1f} ms a step; round by round {ratio:.3f}")
