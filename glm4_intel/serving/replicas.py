@@ -103,15 +103,16 @@ class ReplicatedEngine:
         self._arguments = directory.resolve(), options, patience
         self._handle: Any = None
         self._watching: asyncio.Task[None] | None = None
-        self._joined = False
-        """Whether the replicas are another web process's, and stay when this one ends."""
+        self._begun, self._joined = asyncio.Event(), False
+        """Whether there are replicas, and whether they are another web process's and stay when this one ends."""
 
     async def start(self) -> Facts:
         """Begin the replicas. Raises Glm4Error where none could load the model."""
         self._handle = await asyncio.to_thread(self._run)
-        self.facts = await self.ready()
+        self.facts = await self._told()
         self.routing.capacity = self.facts.cached_tokens // BLOCK_TOKENS
         self._watching = asyncio.create_task(self._watch())
+        self._begun.set()
         return self.facts
 
     def _run(self) -> Any:
@@ -133,10 +134,17 @@ class ReplicatedEngine:
 
     async def ready(self) -> Facts:
         """See Engine."""
+        await self._begun.wait()
+        if self.facts is None:
+            raise Unavailable("No replica is there", "Ask again.", retry_after=_LOOK)
+        return self.facts
+
+    async def _told(self) -> Facts:
+        """What a replica says of its model. Raises Unavailable where none is there."""
         try:
             facts: Facts = await self._handle.facts.remote()
         except ray.exceptions.RayError as error:
-            raise Unavailable(f"No replica is there: {_line(error)}", "Ask again.", retry_after=1) from error
+            raise Unavailable(f"No replica is there: {_line(error)}", "Ask again.", retry_after=_LOOK) from error
         return facts
 
     async def stream(self, request: Request) -> AsyncGenerator[Piece, None]:
@@ -164,7 +172,7 @@ class ReplicatedEngine:
         while True:
             await asyncio.sleep(_LOOK)
             try:
-                self.facts = await self.ready()
+                self.facts = await self._told()
             except Unavailable as error:
                 log.error("%s", error)
                 self.facts = None
@@ -188,10 +196,9 @@ def begin(replicas: ReplicaSettings) -> None:
     """Join the cluster, or begin one. Raises Glm4Error."""
     if ray.is_initialized():
         return
-    alone: dict[str, Any] = {"num_cpus": replicas.cores * replicas.count, "include_dashboard": False}
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    alone: dict[str, Any] = {} if replicas.ray else {"num_cpus": 1, "include_dashboard": False}
     try:
-        ray.init(address=replicas.ray or "local", **quiet, **({} if replicas.ray else alone))
+        ray.init(address=replicas.ray or "local", log_to_driver=False, logging_level=logging.ERROR, **alone)
         serve.start(proxy_location="Disabled")
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise Glm4Error(f"Ray can't be reached: {_line(error)}", "Begin it: ray start --head") from error

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from ..backends import LoadOptions
 from ..errors import Glm4Error
-from ..machine.cores import usable_cores
 from ..machine.numa import nodes
 from .names import Authority, is_local
 
@@ -24,9 +23,8 @@ class ReplicaSettings:
 
     @property
     def cores(self) -> int:
-        """Of each replica: a NUMA node's, or its share of this machine's where they have to share nodes."""
-        node = min(map(len, nodes()))
-        return node if self.ray else max(1, min(node, usable_cores() // self.count))
+        """That each replica asks Ray for: a NUMA node's; none where this machine alone has them, which they share."""
+        return min(map(len, nodes())) if self.ray else 0
 
 
 @dataclass(frozen=True, kw_only=True)
