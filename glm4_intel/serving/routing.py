@@ -53,16 +53,17 @@ class PrefixRouting:
 
     def choose(self, keys: Sequence[Hashable]) -> str:
         """The replica for a prompt; `keep` has named one at least."""
-        least = min(self._loads, key=self._burden)
         shared, holders = self._longest(keys)
         if shared < self.least_share * len(keys) or not holders:
-            return least
-        best = min(holders, key=self._burden)
-        most, fewest = self._loads[best], self._loads[least]
-        return least if most - fewest > self._ahead and most > _TIMES * fewest else best
+            return self._least_loaded(self._loads)
+        best = self._least_loaded(holders)
+        most, fewest = self._loads[best], min(self._loads.values())
+        return self._least_loaded(self._loads) if most - fewest > self._ahead and most > _TIMES * fewest else best
 
-    def _burden(self, name: str) -> tuple[int, int, str]:
-        return self._loads[name], len(self._held[name]), name
+    def _least_loaded(self, names: Collection[str]) -> str:
+        """Of those with the fewest replies, the one that holds the fewest blocks."""
+        fewest = min(map(self._loads.__getitem__, names))
+        return min((len(self._held[name]), name) for name in names if self._loads[name] == fewest)[1]
 
     def _longest(self, keys: Sequence[Hashable]) -> tuple[int, set[str]]:
         """How many of the first blocks the replicas hold that hold the most, and those replicas."""
