@@ -110,6 +110,7 @@ async def _stream(web: httpx.AsyncClient, start: str, tokens: int, prompt: int) 
                 first = first or time.perf_counter() - begun
                 usage = json.loads(line[6:]).get("usage")
                 count = usage["completion_tokens"] if usage else count
+    assert count == tokens, f"{count} tokens instead of {tokens}"
     return first, count
 
 
