@@ -177,8 +177,10 @@ class EngineThread:
     it holds the model, whose memory is given back when the thread has ended.
     """
 
-    def __init__(self, serve: Loop, prompt_limit: int | None = None) -> None:
+    def __init__(self, serve: Loop, prompt_limit: int | None = None, cached_tokens: int = 0) -> None:
         self.prompt_limit = prompt_limit
+        self.cached_tokens = cached_tokens
+        """That a KV cache shared by several replies holds; 0 where there is none."""
         self._serve: Loop | None = serve
         self._process, self._inbox, self._closing = os.getpid(), Inbox(), threading.Event()
         self._thread = threading.Thread(target=serve, args=(self._inbox, self._closing), daemon=True)

@@ -11,7 +11,7 @@ from .models import MODEL_HELP, model_path
 from .status_line import StatusLine
 
 if TYPE_CHECKING:
-    from ..serving.settings import ServerSettings
+    from ..serving.settings import ReplicaSettings, ServerSettings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="seconds of an engine's silence after which it is loaded again (default 120)")  # fmt: skip
     parser.add_argument("--drain", type=float, default=60.0, metavar="S",
                         help="seconds that replies have to end when the server is stopped (default 60)")  # fmt: skip
+    parser.add_argument("--replicas", type=int, metavar="N", help="replicas of the engine on Ray, one a NUMA node")
+    parser.add_argument("--ray", metavar="ADDRESS", help="their Ray cluster, such as auto (default: one of this "
+                        "machine, which ends with the server)")  # fmt: skip
     add_model_arguments(parser)
     parser.set_defaults(profile="throughput", history="refuse")
 
@@ -67,4 +70,13 @@ def _settings(args: argparse.Namespace) -> "ServerSettings":
         max_tokens=args.max_tokens,
         patience=args.patience,
         drain=args.drain,
+        replicas=_replicas(args),
     )
+
+
+def _replicas(args: argparse.Namespace) -> "ReplicaSettings | None":
+    from ..serving.settings import ReplicaSettings
+
+    if args.replicas is None and args.ray is None:
+        return None
+    return ReplicaSettings(count=1 if args.replicas is None else args.replicas, ray=args.ray)

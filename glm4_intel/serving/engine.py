@@ -34,6 +34,8 @@ class Facts:
     prompt_limit: int
     device: str
     reason: str = ""
+    cached_tokens: int = 0
+    """That the KV cache holds, of prompts that are gone, too; 0 where replies don't share one."""
 
 
 @dataclass(frozen=True)

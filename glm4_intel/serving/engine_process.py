@@ -48,7 +48,7 @@ def _serve(port: "Port", directory: Path, options: LoadOptions) -> None:
     if not isinstance(engine, EngineThread):
         raise Glm4Error("This backend can't be served", "Use one of glm4-intel's own.")
     facts = {"context": runtime.context_length, "prompt_limit": runtime.prompt_limit, "device": runtime.device,
-             "reason": runtime.device_reason}  # fmt: skip
+             "reason": runtime.device_reason, "cached_tokens": engine.cached_tokens}  # fmt: skip
     port.tell(Frame(Kind.READY, data=facts))
     engine.work(port)
     port.flush()

@@ -10,6 +10,8 @@ import threading
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from itertools import zip_longest
+from pathlib import Path
+from typing import Protocol
 
 import uvicorn
 
@@ -18,13 +20,24 @@ from ..loading import Progress
 from .app import application
 from .door import Door
 from .door import log as access_log
-from .engine import EngineProcess
+from .engine import Engine, EngineProcess, Facts
 from .hall import Hall
 from .keys import Keys
 from .metrics import Metrics
 from .names import Names, bracketed
 from .served import Served, served
 from .settings import ServerSettings
+
+_KEEP_ALIVE = 75
+"""Seconds that an idle connection stays: longer than proxies keep theirs, which would else send into a closing one."""
+
+
+class StartedEngine(Engine, Protocol):
+    """An engine whose model this process asks to be loaded."""
+
+    async def start(self) -> Facts:
+        """Load the model. Raises Glm4Error where it can't be loaded."""
+        ...
 
 
 def serve(settings: ServerSettings, progress: Progress) -> None:
@@ -49,7 +62,7 @@ async def _serve(settings: ServerSettings, keys: Keys | None, listening: socket.
             raise failure
 
 
-async def _load(engines: Sequence[EngineProcess], server: uvicorn.Server, settings: ServerSettings) -> None:
+async def _load(engines: Sequence[StartedEngine], server: uvicorn.Server, settings: ServerSettings) -> None:
     """One model after another, so that two never repack their weights at once."""
     try:
         for engine in engines:
@@ -65,11 +78,11 @@ async def _load(engines: Sequence[EngineProcess], server: uvicorn.Server, settin
 @asynccontextmanager
 async def engines_of(
     settings: ServerSettings, progress: Progress
-) -> AsyncGenerator[tuple[Hall, list[EngineProcess]], None]:
+) -> AsyncGenerator[tuple[Hall, list[StartedEngine]], None]:
     """The models of a server and their engines, which are not started yet, and are closed at the end."""
-    metrics, models, engines = Metrics(), list[Served](), list[EngineProcess]()
+    metrics, models, engines = Metrics(), list[Served](), list[StartedEngine]()
     for path, name in zip_longest(settings.models, settings.names):
-        engine = EngineProcess(path, settings.load, settings.patience, progress)
+        engine = _engine(path, name or path.resolve().name, settings, progress)
         models.append(
             served(path, engine, metrics, name=name, queue=settings.queue, history=settings.load.history,
                    most_tokens=settings.max_tokens)
@@ -85,6 +98,14 @@ async def engines_of(
             await engine.close()
 
 
+def _engine(path: Path, name: str, settings: ServerSettings, progress: Progress) -> StartedEngine:
+    if settings.replicas is None:
+        return EngineProcess(path, settings.load, settings.patience, progress)
+    from .replicas import ReplicatedEngine  # Ray is an extra of its own
+
+    return ReplicatedEngine(f"glm4-{name}", path, settings.load, settings.patience, settings.replicas)
+
+
 def _uvicorn(settings: ServerSettings, app: Door) -> uvicorn.Config:
     certificate, key = settings.tls or (None, None)
     return uvicorn.Config(
@@ -94,6 +115,7 @@ def _uvicorn(settings: ServerSettings, app: Door) -> uvicorn.Config:
         lifespan="off",
         server_header=False,
         proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=math.ceil(settings.drain),
         ssl_certfile=certificate,
         ssl_keyfile=key,

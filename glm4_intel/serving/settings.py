@@ -5,7 +5,26 @@ from pathlib import Path
 
 from ..backends import LoadOptions
 from ..errors import Glm4Error
+from ..machine.numa import nodes
 from .names import Authority, is_local
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplicaSettings:
+    """How many replicas of a model there are, and where. Wrong ones raise Glm4Error."""
+
+    count: int
+    ray: str | None = None
+    """A cluster's address, such as auto or ray://head:10001; None is one of this machine, which ends with us."""
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise Glm4Error(f"--replicas is {self.count}", "Give 1 or more.")
+
+    @property
+    def cores(self) -> int:
+        """That each replica asks Ray for: a NUMA node's; none where this machine alone has them, which they share."""
+        return min(map(len, nodes())) if self.ray else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +55,8 @@ class ServerSettings:
     """Seconds of an engine's silence, with a reply to write, after which it is loaded again."""
     drain: float = 60.0
     """Seconds that replies have to end when the server does."""
+    replicas: ReplicaSettings | None = None
+    """None is an engine in a process of this machine's, without Ray."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.port <= 65535:

@@ -20,14 +20,14 @@ def free_port() -> int:
 
 
 @contextmanager
-def server(model: Path, *options: str) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+def server(model: Path, *options: str, patience: float = 40) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     """The server's address, once it is ready, and its process."""
     port = free_port()
     command = [sys.executable, "-m", "glm4_intel.cli", "serve", str(model), "--name", "nano", "--port", str(port)]
     process = subprocess.Popen([*command, "--no-warmup", *options], stderr=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}"
     try:
-        wait_until_ready(address)
+        wait_until_ready(address, patience)
         yield address, process
     finally:
         process.send_signal(signal.SIGTERM)

@@ -14,6 +14,7 @@ import pytest
 from conftest import ask
 from glm4_intel import EngineOptions, Glm4Error
 from glm4_intel.backends import LoadOptions, Request
+from glm4_intel.backends.genai.config import REPLIES_AT_ONCE
 from glm4_intel.chat.generation import GenerationParams
 from glm4_intel.chat.guide import Form, Guide
 from glm4_intel.serving.engine import EngineProcess, Piece
@@ -110,6 +111,20 @@ def test_more_than_the_cache_holds_waits(nano: Path) -> None:
         assert len({text for text, _ in answers}) == 1
 
     with_engine(nano, work, options)
+
+
+def test_no_more_are_let_in_than_are_written_at_once(nano: Path) -> None:
+    """What waits inside the pipeline would be no queue that anybody counts, and it starves some."""
+
+    async def work(engine: EngineProcess) -> None:
+        asking = [asyncio.create_task(reply(engine, request(f"What is {n} + 7?", 60))) for n in range(40)]
+        most = 0
+        while not all(each.done() for each in asking):
+            most = max(most, engine.live)
+            await asyncio.sleep(0.001)
+        assert most == REPLIES_AT_ONCE
+
+    with_engine(nano, work)
 
 
 def test_a_killed_engine_is_loaded_again(nano: Path) -> None:

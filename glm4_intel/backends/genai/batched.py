@@ -4,7 +4,8 @@ One thread adds requests, steps and reads; the pipeline's other calls are not sa
 lock, so that prompts are read in small pieces and the lock is given up after each step.
 
 With its KV cache full, the pipeline takes a reply's blocks from it for another's and writes wrong tokens into both; so
-it is given as many requests as the cache holds to their end, prompts and longest replies, and the others wait.
+it is given as many requests as the cache holds to their end, prompts and longest replies, and the others wait; nor more
+than a step writes of, because those that waited inside would be started out of turn, and counted as being written.
 """
 
 import queue
@@ -22,7 +23,7 @@ import openvino_genai
 from ...errors import Glm4Error
 from ..base import Plan
 from ..turns import EngineThread, Orders, Writing
-from .config import generation_config, kv_blocks
+from .config import REPLIES_AT_ONCE, generation_config, kv_blocks
 from .paged import paged_pipeline
 from .streamer import telling_faults_of_guides
 
@@ -33,7 +34,7 @@ _RUNNING = openvino_genai.GenerationStatus.RUNNING
 
 def create(plan: Plan) -> EngineThread:
     """Compile the model on the device. Raises Glm4Error if the device refuses it."""
-    return EngineThread(_Batch(paged_pipeline(plan), plan).serve)
+    return EngineThread(_Batch(paged_pipeline(plan), plan).serve, cached_tokens=plan.cached_tokens)
 
 
 @dataclass
@@ -91,7 +92,7 @@ class _Batch:
         if mailbox.over:
             mailbox.finish()
             return True
-        if blocks > self._free and self._live:
+        if self._live and (blocks > self._free or len(self._live) == REPLIES_AT_ONCE):
             return False
         prompt = openvino.Tensor(np.array([request.ids], dtype=np.int64))
         try:

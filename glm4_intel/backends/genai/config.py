@@ -14,7 +14,8 @@ from ..options import EngineOptions
 
 _BLOCK_TOKENS = {"CPU": 32}
 """Tokens in a block of the KV cache; 16 on every other device (OpenVINO GenAI's scheduler)."""
-_REPLIES_AT_ONCE = 16
+REPLIES_AT_ONCE = 16
+"""That a step writes a token of, at most."""
 _GUESSED, _PHRASE, _DRAFTED = 5, 3, 4
 """Tokens guessed from the prompt after a match of up to so many, and tokens that a draft model writes ahead."""
 _SINK, _RECENT = 32, 128
@@ -66,7 +67,7 @@ def scheduler_config(plan: Plan) -> Any:
     engine, scheduler = plan.engine, openvino_genai.SchedulerConfig()
     scheduler.enable_prefix_caching = True
     scheduler.max_num_batched_tokens = engine.max_batched_tokens
-    scheduler.max_num_seqs = _REPLIES_AT_ONCE
+    scheduler.max_num_seqs = REPLIES_AT_ONCE
     scheduler.num_kv_blocks = kv_blocks(plan, plan.cached_tokens) + 1
     if engine.sparse_attention:
         scheduler.use_sparse_attention = True
