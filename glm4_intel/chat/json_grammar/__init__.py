@@ -10,9 +10,10 @@ from typing import Any
 
 from ...errors import Glm4Error
 from .ebnf import literal
+from .regexes import regex_grammar
 from .writer import Writer
 
-__all__ = ["any_text_grammar", "choice_grammar", "json_grammar", "literal_grammar"]
+__all__ = ["any_text_grammar", "choice_grammar", "json_grammar", "literal_grammar", "regex_grammar"]
 
 
 def json_grammar(schema: Any, where: str) -> str:

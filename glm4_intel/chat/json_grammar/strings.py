@@ -4,7 +4,7 @@ A string lies in one rule as far as can be: of a rule that a token leaves, the e
 Nowhere is `<|` written, which begins the special tokens that end a part of a reply: `<\\u007c` means the same.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...errors import Glm4Error
@@ -71,17 +71,23 @@ def string_automata(schema: Mapping[str, Any], where: str) -> list[Automaton]:
 
 
 def automaton_string(source: Automaton, rules: Rules) -> Piece:
-    """The JSON strings whose content an automaton accepts: a rule for each state."""
+    """The JSON strings whose content an automaton accepts."""
+    content = automaton_text(source, rules, _content, _QUOTE)
+    return content if content == NEVER else rules.add(sequence(_QUOTE, content), "string")
+
+
+def automaton_text(source: Automaton, rules: Rules, content: Callable[[Ranges], Piece], end: Piece) -> Piece:
+    """The texts that an automaton accepts, each character written by `content`: a rule for each state."""
     automaton = useful(source)
     if automaton is None:
         return NEVER
     states = [rules.reserve("state") for _ in automaton.edges]
     for state, edges in enumerate(automaton.edges):
-        loops = [_content(ranges) for ranges, to in edges if to == state]
-        ways = [sequence(_content(ranges), states[to]) for ranges, to in edges if to != state]
-        ways += [_QUOTE] if automaton.final[state] else []
+        loops = [content(ranges) for ranges, to in edges if to == state]
+        ways = [sequence(content(ranges), states[to]) for ranges, to in edges if to != state]
+        ways += [end] if automaton.final[state] else []
         rules.define(states[state], sequence(repeated(either(loops), 0, None) if loops else EMPTY, either(ways)))
-    return rules.add(sequence(_QUOTE, states[0]), "string")
+    return states[0]
 
 
 def _content(ranges: Ranges) -> Piece:
