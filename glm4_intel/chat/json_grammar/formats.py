@@ -44,7 +44,7 @@ _REFUSED = {
     "uri-template": _CHECK,
     "time": 'Say which time is meant: "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]$", with Z$ for one in UTC.',
 }
-"""And what to do instead. Of a time, checkers disagree: one of RFC 3339 has an offset, one of draft 3 must have none, and
+"""And what to do instead. Of a time, checkers disagree: one of RFC 3339 has an offset, one of draft 3 must have none;
 Python's `jsonschema.FormatChecker()` is draft 3's where its `Draft202012Validator.FORMAT_CHECKER` is the RFC's."""
 
 
