@@ -132,9 +132,11 @@ def _missing(name: str, arguments: Sequence[str]) -> tuple[str, str]:
 
 
 def _failed(message: str, hint: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    from .commands.output import in_a_line
+
+    print(f"error: {in_a_line(message)}", file=sys.stderr)
     if hint:
-        print(f"hint: {hint}", file=sys.stderr)
+        print(f"hint: {in_a_line(hint)}", file=sys.stderr)
     return 1
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
+from reprlib import repr as shown
 from typing import Any
 
 from .errors import Glm4Error
@@ -62,7 +63,7 @@ class Manifest:
         manifest = cls(**{**data, "files": files})
         for name, kind in _KINDS.items():
             if not isinstance(getattr(manifest, name), kind):
-                raise TypeError(f"its {name} is {getattr(manifest, name)!r}")
+                raise TypeError(f"its {name} is {shown(getattr(manifest, name))}")
         if not all(isinstance(file.size, int) and isinstance(file.sha256, str) for file in files.values()):
             raise TypeError("a file's record is not a size and a SHA-256")
         return manifest
@@ -86,7 +87,7 @@ def _inside(name: str) -> str:
         or "\\" in name
         or ":" in name
     ):
-        raise ValueError(f"the file {name!r} lies outside of the directory")
+        raise ValueError(f"the file {shown(name)} lies outside of the directory")
     return name
 
 
@@ -199,7 +200,7 @@ def read_manifest(directory: Path) -> Manifest | None:
     data = read_json(path)
     version = data.get("format_version")
     if isinstance(version, int) and version > FORMAT_VERSION:
-        raise Glm4Error(f"{path} has format {version}, newer than {FORMAT_VERSION}", "Upgrade glm4-intel.")
+        raise Glm4Error(f"{path} has format {shown(version)}, newer than {FORMAT_VERSION}", "Upgrade glm4-intel.")
     try:
         return Manifest.from_dict(data)
     except (TypeError, ValueError, KeyError, AttributeError) as error:

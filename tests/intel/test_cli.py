@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -176,3 +178,24 @@ def test_streams_that_are_closed_full_or_not_read(nano: Path, line: str, out: st
     done = shell(line, nano)
     assert done.stdout == out and done.stderr.startswith(said) and "Traceback" not in done.stderr, done.stderr
     assert said or not done.stderr
+
+
+def test_what_files_say_of_themselves_does_not_steer_a_terminal(nano: Path, tmp_path: Path) -> None:
+    """A manifest that somebody else has written, in a list, in JSON and in an error."""
+    model = Path(shutil.copytree(nano, tmp_path / "models" / "odd"))
+    own = json.loads((model / "glm4.json").read_text())
+    for key, value in {
+        "source": "\x1b[2J\nx\x9b31m",
+        "recipe": ["\x1b]0;x\x07" * 5000],
+        "format_version": 10**3000,
+    }.items():
+        (model / "glm4.json").write_text(json.dumps(own | {key: value}))
+        for command in (["list"], ["list", "--json"], ["verify", "odd"], ["rm", "odd", "--yes"]):
+            done = run(*command, GLM4_MODELS=str(tmp_path / "models"))
+            said = done.stdout + done.stderr
+            assert (
+                not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", said) and "Traceback" not in said and len(said) < 4000
+            )
+        if key != "source":
+            assert done.returncode == 1 and said.count("\n") == 2
+        shutil.copytree(nano, model, dirs_exist_ok=True)
