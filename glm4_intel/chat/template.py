@@ -1,6 +1,6 @@
 """Chat templates: found in a directory, compiled in a sandbox, and rendered."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -107,5 +107,6 @@ def read_template(directory: Path) -> str | None:
         return _read_text(file)
     template = read_json(config).get("chat_template") if config.is_file() else None
     if isinstance(template, list):  # several, by name
-        template = next((each["template"] for each in template if each.get("name") == "default"), None)
+        named = [each for each in template if isinstance(each, Mapping) and each.get("name") == "default"]
+        template = named[0].get("template") if named else None
     return template if isinstance(template, str) else None
