@@ -16,6 +16,8 @@ HELD = [
     r"^(yes|no)$", r"^a$|^b$", r"(a$|b)", r"(?P<year>\d{4})-(?<month>0[1-9]|1[0-2])", r"\(?<a>\)?", r"[[a]{3}",
     r"[a&&b~|]{2}", r"a\/b", r"\u{1F600}\u{1F601}{1,2}", r"[^\n]{1,30}", r"(?=.*\d)[a-z\d]{3,8}", r"(?!ab)[a-c]{2}",
     r"<+[^>]{0,5}>", r"\cI\x41\u00e9\xff0", r"(é|ÿ)[0-9a-f]{2}", r"-?\d{1,3}(\.\d{1,2})?%", r"C:\\pen\\[a-z]{2}",
+    r"[^\n]{20,40}!", r"<[^>]{1,100}>", r"[<|]{2,30}", r"[a|]{1,30}\|", r"(\d{26} ?){1,2}", r"x{30}|y{30}",
+    r"[ab]{25,}", r".{900,}",
     r"(a*)*b", r"a{,3}b", r"\s\S\w\W\d\D", r'"[^"]{2,4}"',
 ]  # fmt: skip
 
@@ -44,7 +46,8 @@ def test_a_reply_matches_its_expression(glm: Runtime, pattern: str) -> None:
         (r"(?P<a>x)(?P=a)", "can't be guided"), ("^a^", "can't be guided"), ("(", "unterminated"),
         (r"<\|user\|>", "matches no text that a reply can hold"), ("(?!a)a", "matches no text"),
         ("(" * 4000 + ")" * 4000, "is no regular expression"), ("[a-z]" * 9999, "more than 20,000"),
-        ("[a-z]" * 2000, "too large"), ("((a{0,1000}){1000}){1000}", "too large"), ("a{1001}", "more than 1000"),
+        ("[a-z]" * 2000, "too large"), ("((a{0,1000}){1000}){1000}", "too large"), ("a{9000}", "more than 1000"),
+        ("(ab){1001}", "more than 1000"),
         ("(a|b)*a(a|b){40}", "too large"), ("a{99999999999}", "is no regular expression"),
     ],
 )  # fmt: skip
@@ -66,7 +69,7 @@ def test_of_many_repetitions_fewer_are_let_through(pattern: str) -> None:
                                                        (r"a\{2\}", "a{2}", "aa"), (r"\\c", "\\c", "c"),
                                                        (r"\(?=", "=", "?="), (r"[\]\/]", "/", "\\")])  # fmt: skip
 def test_characters_that_python_reads_otherwise(pattern: str, text: str, other: str) -> None:
-    automaton = whole_automaton(pattern, "R")
+    automaton = whole_automaton(pattern, "R", [])
     assert automaton.matches(text) and not automaton.matches(other)
 
 

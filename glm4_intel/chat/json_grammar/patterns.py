@@ -4,6 +4,7 @@ A pattern may match anywhere in a string unless it is anchored (JSON schema, val
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from re import _constants as op  # type: ignore[attr-defined]
 from typing import Any
 
@@ -27,12 +28,30 @@ _CATEGORIES = {
 # Where ECMA 262 and Python disagree about a negated class (\W and é, \S and U+00A0), what both mean is what is written.
 _OUTSIDE_ASCII: Ranges = ((0x80, LAST),)
 
+STANDING = range(0x10FF00, 0x10FFFE)
+"""Code points of private use, each of which stands for a run in an automaton, and for nothing else there."""
+_WITHOUT_STANDING = common(ANY, complement(((STANDING.start, STANDING.stop - 1),)))
+_IN_RUNS = complement(((0, 0), (0x3C, 0x3C), (0x7C, 0x7C), (0xD800, 0xDFFF)))
+_MOST_STEPS, _LONGEST = 24, 8000
+"""Repetitions that are steps of an automaton, beyond which a run is one step; and what a run may have to have."""
+_ONE = (op.LITERAL, op.NOT_LITERAL, op.ANY, op.IN)
+"""Nodes that take one character."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A character of a class so many times."""
+
+    ranges: Ranges
+    least: int
+    most: int
+
 
 class _Nfa:
     """Thompson's construction, state by state."""
 
-    def __init__(self, where: str, most: int | None = None) -> None:
-        self.where, self._most = where, most
+    def __init__(self, where: str, runs: "list[Run] | None" = None, most: int = _MOST_TIMES) -> None:
+        self.where, self._runs, self._most = where, runs, most
         self.empty: list[list[int]] = []
         self.moves: list[list[tuple[Ranges, int]]] = []
 
@@ -66,8 +85,12 @@ class _Nfa:
 
     def _repeat(self, value: tuple[int, Any, Any], start: int) -> int:
         least, most, inner = value
-        if self._most is not None and most is not op.MAXREPEAT:
-            most = min(most, least + self._most)
+        if self._runs is not None:
+            endless = most is op.MAXREPEAT
+            if (least if endless else most) > _MOST_STEPS and least <= _LONGEST and (ranges := self._one(inner)):
+                start = self._run(Run(ranges, least, least if endless else most), start)
+                return self._repeat((0, most, inner), start) if endless else start
+            most = most if endless else min(most, least + self._most)
         if least > _MOST_TIMES or (most is not op.MAXREPEAT and most > _MOST_TIMES):
             self._refuse(f"more than {_MOST_TIMES} repetitions")
         for _ in range(least):
@@ -84,9 +107,28 @@ class _Nfa:
         self.empty[start].append(end)
         return end
 
+    def _one(self, inner: Any) -> Ranges:
+        """The characters of a run, but for those of `<|`, which could then arise where it meets others."""
+        if len(inner) != 1 or inner[0][0] not in _ONE:
+            return ()
+        kind, value = inner[0]
+        return common(_characters(kind, value, self), _IN_RUNS)
+
+    def _run(self, run: "Run", start: int) -> int:
+        """A run as one step, by a code point that stands for it."""
+        assert self._runs is not None
+        if run not in self._runs:
+            self._runs.append(run)
+        if len(self._runs) > len(STANDING):
+            self._refuse(f"more than {len(STANDING)} long repetitions")
+        end, point = self.state(), STANDING[self._runs.index(run)]
+        self.moves[start].append((((point, point),), end))
+        return end
+
     def _move(self, ranges: Ranges, start: int) -> int:
         end = self.state()
-        self.moves[start].append((common(ranges, ANY), end))
+        taken = ANY if self._runs is None else _WITHOUT_STANDING
+        self.moves[start].append((common(ranges, taken), end))
         return end
 
     def _refuse(self, what: Any) -> Any:
@@ -139,16 +181,17 @@ def pattern_automaton(pattern: str, where: str) -> Automaton:
     return _after(expression, found, where)
 
 
-def whole_automaton(pattern: str, where: str, most: int = _MOST_TIMES) -> Automaton:
+def whole_automaton(pattern: str, where: str, runs: list[Run], most: int = _MOST_TIMES) -> Automaton:
     """The strings that a pattern matches from their beginning to their end.
 
-    What may be repeated more often than must be is repeated `most` times more at most, or without an end. Raises
-    Glm4Error for what can't be translated.
+    A long run of a class is one character of `STANDING`, by its place in `runs`, to which it is added. What else may
+    be repeated more often than must be is repeated `most` times more at most, or without an end. Raises Glm4Error for
+    what can't be translated.
     """
     expression = parsed(pattern, where, whole=True)
     branches = [_within(each) for each in _branches(expression.nodes)]
-    found = _deterministic(_searching(branches, _Nfa(where, most)), where)
-    return _after(expression, found, where)
+    nfa = _Nfa(where, None if expression.ahead else runs, most)
+    return _after(expression, _deterministic(_searching(branches, nfa), where), where)
 
 
 def _after(expression: Expression, found: Automaton, where: str) -> Automaton:

@@ -5,15 +5,16 @@ The engine's own parser reads another dialect, fails in the middle of a step, an
 
 from ...errors import Glm4Error
 from .automata import ANY, Automaton, both, common, complement
-from .ebnf import EMPTY, NEVER, Rules, character_class
-from .patterns import whole_automaton
-from .strings import automaton_text
+from .ebnf import EMPTY, NEVER, Piece, Ranges, Rules, character_class, either
+from .patterns import STANDING, Run, whole_automaton
+from .strings import automaton_text, counted
 
 _TIMES = (1000, 250, 60, 15)
 """How many times more than it must a part may be repeated, from the most to what surely is no burden to the engine."""
 _MOST_LETTERS = 20_000
 _LESS, _BAR = ((0x3C, 0x3C),), ((0x7C, 0x7C),)
 _TEXT = common(ANY, complement(((0, 0),)))
+_STANDING = ((STANDING.start, STANDING.stop - 1),)
 _WITHOUT_TAGS = Automaton(
     [[(common(_TEXT, complement(_LESS)), 0), (_LESS, 1)],
      [(common(_TEXT, complement((*_LESS, *_BAR))), 0), (_LESS, 1)]],
@@ -30,17 +31,29 @@ def regex_grammar(pattern: str, where: str) -> str:
     """
     if len(pattern) > _MOST_LETTERS:
         raise Glm4Error(f"{where} has more than {_MOST_LETTERS:,} characters", "Use a simpler expression.")
-    rules = Rules()
-    root = automaton_text(_small_enough(pattern, where), rules, character_class, EMPTY)
+    rules, runs = Rules(), list[Run]()
+    automaton = _small_enough(pattern, where, runs)
+    root = automaton_text(automaton, rules, lambda ranges: _content(ranges, runs, rules), EMPTY)
     if root == NEVER:
         raise Glm4Error(f"{where} {pattern[:60]!r} matches no text that a reply can hold", "Try it on an example.")
     return rules.text(root)
 
 
-def _small_enough(pattern: str, where: str) -> Automaton:
+def _small_enough(pattern: str, where: str, runs: list[Run]) -> Automaton:
     for times in _TIMES[:-1]:
         try:
-            return both(whole_automaton(pattern, where, times), _WITHOUT_TAGS, where)
+            return both(whole_automaton(pattern, where, runs, times), _WITHOUT_TAGS, where)
         except Glm4Error:  # told by the last try, if it is not the size
-            continue
-    return both(whole_automaton(pattern, where, _TIMES[-1]), _WITHOUT_TAGS, where)
+            runs.clear()
+    return both(whole_automaton(pattern, where, runs, _TIMES[-1]), _WITHOUT_TAGS, where)
+
+
+def _content(ranges: Ranges, runs: list[Run], rules: Rules) -> Piece:
+    """A character of the ranges, or a run that one of them stands for."""
+    standing = [point for low, high in common(ranges, _STANDING) for point in range(low, high + 1)]
+    long = [_run(runs[point - STANDING.start], rules) for point in standing if point - STANDING.start < len(runs)]
+    return either([character_class(common(ranges, complement(_STANDING))), *long])
+
+
+def _run(run: Run, rules: Rules) -> Piece:
+    return rules.add(counted(character_class(run.ranges), run.least, run.most, EMPTY, rules), "run")
