@@ -114,6 +114,7 @@ class ModelDirectory:
 def read(path: str | Path) -> ModelDirectory:
     """Open a model directory and check its files. Raises Glm4Error saying what is missing or damaged."""
     directory = Path(path)
+    require_text(directory)
     if not directory.is_dir():
         raise Glm4Error(f"There is no model directory {directory}", "Make one with: glm4-intel export SOURCE OUT")
     manifest = read_manifest(directory)
@@ -130,6 +131,14 @@ def read(path: str | Path) -> ModelDirectory:
     require_sizes(directory / "config.json", dict.fromkeys(SIZES, 1) | stated)
     generation = directory / "generation_config.json"
     return ModelDirectory(directory, config, read_json(generation) if generation.is_file() else {}, manifest)
+
+
+def require_text(path: Path) -> None:
+    """Raises Glm4Error for a path with bytes in it that are no UTF-8: the engine's libraries take text alone."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise Glm4Error(f"{ascii(str(path))} is no name in UTF-8", "Rename the folder.") from error
 
 
 def record(path: Path) -> FileRecord:

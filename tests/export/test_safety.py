@@ -217,3 +217,20 @@ def test_the_manifest_records_the_recipe_whole(nano: Path) -> None:
     assert manifest["recipe"] == json.loads(json.dumps(RECIPES["cpu"].to_dict()))
     assert manifest["source"] == "nano" and manifest["libraries"]["nncf"]
     assert CHECKPOINT.is_dir()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text elsewhere")
+@pytest.mark.parametrize("arguments", [["nano", "\udcff\udcfe"], ["\udcff", "out"]])
+def test_names_that_are_no_text_are_told_before_any_work(tmp_path: Path, arguments: list[str]) -> None:
+    command = [sys.executable, "-m", "glm4_intel", "export", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1 and "is no name in UTF-8" in done.stderr and "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text elsewhere")
+def test_a_model_directory_whose_name_is_no_text_is_told(tmp_path: Path) -> None:
+    odd = tmp_path / "\udcff"
+    odd.mkdir()
+    with pytest.raises(Glm4Error, match="is no name in UTF-8"):
+        model_directory.read(odd)

@@ -7,7 +7,7 @@ from typing import Any
 from glm4_intel.chat.generation import GenerationParams
 from glm4_intel.commands.model_names import is_hub_id
 from glm4_intel.errors import Glm4Error
-from glm4_intel.model_directory import MANIFEST, read_json
+from glm4_intel.model_directory import MANIFEST, read_json, require_text
 
 from .config_values import require_values
 from .context import scaled_context
@@ -57,6 +57,7 @@ def resolve(source: str, revision: str | None = None, theta: float | None = None
 def look(source: str, revision: str | None = None, theta: float | None = None, place: Path | None = None) -> Checkpoint:
     """`resolve`, but of a repository only the small files are fetched: into `place`, or the hub's cache."""
     path = embedded_checkpoint(source) or Path(source).expanduser()
+    require_text(path)
     if path.is_dir():
         return _whole(path, source, revision, theta)
     if path.exists() or not is_hub_id(source):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from glm4_intel.errors import Glm4Error
-from glm4_intel.model_directory import MANIFEST, UNFINISHED
+from glm4_intel.model_directory import MANIFEST, UNFINISHED, require_text
 
 _OWNER, _REPLACED = "export.pid", "export.replaced"
 _OLD = ".old"
@@ -23,6 +23,7 @@ def require_place(out: Path, checkpoint: Path | None, overwrite: bool) -> None:
 
     `checkpoint` is None as long as its folder is not known.
     """
+    require_text(out.absolute())
     if out.is_symlink():
         raise Glm4Error(f"{out} is a symbolic link", "Give the folder that it points to, or a new one.")
     if not out.exists():
