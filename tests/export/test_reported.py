@@ -79,7 +79,13 @@ def test_a_model_without_a_template_is_said_to_complete_text(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [(None, "can't be read"), ("{% if %}", "chat template is broken"), ("\xff", "can't be read")]
+    ("text", "said"),
+    [
+        (None, "can't be read"),
+        ("{% if %}", "chat template is broken"),
+        ("\xff", "can't be read"),
+        ("\0" * (1 << 21), "has more than 1,048,576 characters"),
+    ],
 )
 def test_a_given_template_that_is_none_stops_before_any_work(tmp_path: Path, text: str | None, said: str) -> None:
     file = tmp_path / "given.jinja"
