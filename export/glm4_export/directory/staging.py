@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from glm4_intel.errors import Glm4Error
-from glm4_intel.model_directory import MANIFEST, UNFINISHED, require_text
+from glm4_intel.model_directory import MANIFEST, UNFINISHED, read_manifest, require_text
 
 _OWNER, _REPLACED = "export.pid", "export.replaced"
 _OLD = ".old"
@@ -34,6 +34,18 @@ def require_place(out: Path, checkpoint: Path | None, overwrite: bool) -> None:
         raise Glm4Error(f"{out} exists", "Choose another folder, or replace it with --overwrite.")
     if not (out / MANIFEST).is_file():
         raise Glm4Error(f"{out} is no model directory, and nothing else is replaced", "Choose another folder.")
+    if foreign := _foreign(out):
+        raise Glm4Error(f"{out} holds {foreign}, which no export made", "Move it, or choose another folder.")
+
+
+def _foreign(out: Path) -> str:
+    """A file in a model directory that is not the model's, by its manifest; empty where all are."""
+    manifest = read_manifest(out)
+    own = {*(manifest.files if manifest else ()), MANIFEST, f"{MANIFEST}.tmp", _OWNER, _REPLACED}
+    names = (
+        file.relative_to(out).as_posix() for file in sorted(out.rglob("*")) if not file.is_dir() or file.is_symlink()
+    )
+    return next((name for name in names if name not in own), "")
 
 
 @contextmanager
