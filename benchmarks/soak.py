@@ -4,11 +4,15 @@
 
 Eight threads ask at once. Of a third of the replies an end is tried: before it begins, at a random instant, after its
 first chunk, or by closing its stream. Every other greedy reply must be the one that the same question had while nothing
-else ran. DIR is the nano model's directory; memory is the process's, after a tenth of a way's replies and at its end.
+else ran. DIR is the nano model's directory; memory is the process's, after a tenth of a way's replies and at its end:
+as the system counts it, and in use, without what the C library keeps of memory that was given back (malloc_trim).
 """
 
 import argparse
+import ctypes
+import gc
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -63,6 +67,14 @@ class Result:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
+@dataclass(frozen=True)
+class Memory:
+    """Megabytes of the process: as the system counts them, and after what nobody uses was given back."""
+
+    resident: float
+    used: float
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
@@ -72,18 +84,19 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     print(environment())
-    print(f"{'way':26}{'finished':>9}{'cancelled':>10}{'wrong':>6}{'hung':>5}{'MB before':>10}{'after':>7}")
+    counts, megabytes = f"{'finished':>9}{'cancelled':>10}{'wrong':>6}{'hung':>5}", f"{'MB before':>10}{'after':>7}"
+    print(f"{'way':26}{counts}{megabytes}{'in use':>8}{'after':>7}")
     for way in args.ways:
         with WAYS[way](args.model) as glm:
             share = len(args.ways)
             print(row(way, *soak(glm, way, args.replies // share, args.seconds / share, args.seed)), flush=True)
 
 
-def soak(glm: Runtime, way: str, replies: int, seconds: float, seed: int) -> tuple[Result, float, float]:
-    """So many replies from several threads; megabytes of memory before and after them."""
+def soak(glm: Runtime, way: str, replies: int, seconds: float, seed: int) -> tuple[Result, Memory, Memory]:
+    """So many replies from several threads; memory before and after them."""
     questions = [each for each in QUESTIONS if not each[1] or way not in UNGUIDED]
     right = [glm.generate(ask(text), temperature=0, **options).token_ids for text, options in questions]
-    result, end, before = Result(), time.monotonic() + seconds, 0.0
+    result, end, before = Result(), time.monotonic() + seconds, None
     for part in (replies // 10, replies - replies // 10):  # the first fills the engine's own caches
         workers = [
             threading.Thread(
@@ -92,8 +105,9 @@ def soak(glm: Runtime, way: str, replies: int, seconds: float, seed: int) -> tup
             for draw in (random.Random(f"{seed} {number} {part}") for number in range(THREADS))
         ]
         _run(workers, result)
-        before = before or _megabytes()
-    return result, before, _megabytes()
+        after = memory()
+        before = before or after
+    return result, before or after, after
 
 
 def _run(workers: list[threading.Thread], result: Result) -> None:
@@ -146,14 +160,23 @@ def ask(text: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": text}]
 
 
+def memory() -> Memory:
+    """The process's memory now."""
+    resident = _megabytes()
+    gc.collect()
+    if sys.platform == "linux":
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    return Memory(resident, _megabytes())
+
+
 def _megabytes() -> float:
     return float(psutil.Process().memory_info().rss) / 1e6
 
 
-def row(way: str, result: Result, before: float, after: float) -> str:
+def row(way: str, result: Result, before: Memory, after: Memory) -> str:
     """One line of the table, and one for each wrong reply."""
     counts = f"{result.finished:9}{result.cancelled:10}{len(result.wrong):6}{result.hung:5}"
-    line = f"{way:26}{counts}{before:10.0f}{after:7.0f}"
+    line = f"{way:26}{counts}{before.resident:10.0f}{after.resident:7.0f}{before.used:8.0f}{after.used:7.0f}"
     return "\n  ".join([line, *result.wrong[:10]])
 
 

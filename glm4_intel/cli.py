@@ -36,8 +36,9 @@ _EXTRAS = {"export": "export", "demo": "export", "web": "web"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; the exit status is 0, 1 for an error, 2 for usage, 130 for Ctrl-C."""
+    """Run a command; the exit status is 0, 1 for an error, 2 for usage, 130 for Ctrl-C, 141 for a closed pipe."""
     arguments = sys.argv[1:] if argv is None else list(argv)
+    _open_what_is_closed()
     _write_what_can_be_written()
     try:
         return _run(arguments)
@@ -45,7 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _failed(str(error), error.hint)
     except MemoryError:
         return _failed("There is not enough memory", "Close other programs, or use a smaller model or recipe.")
+    except BrokenPipeError:  # nobody reads on, as after `| head`: no fault of anybody's
+        _drop_what_is_left()
+        return 141
     except OSError as error:
+        _drop_what_is_left()
         return _failed(
             f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), "Check the path and the disk."
         )
@@ -67,6 +72,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         os._exit(*(interrupt.args or [130]))  # an engine in the middle of a long prompt would hold up an ordinary exit
 
 
+def _open_what_is_closed() -> None:
+    """Give a stream that whoever started this has closed a place of its own, before a model's file takes its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):  # in the order of their numbers
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  (for as long as this runs)
+
+
+def _drop_what_is_left() -> None:
+    """What standard output does not take goes nowhere, or Python would complain of it at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _write_what_can_be_written() -> None:
     """A console or a file that is not UTF-8 gets a mark for each letter that it has not, and no traceback."""
     for stream in (sys.stdout, sys.stderr):
@@ -76,8 +96,11 @@ def _write_what_can_be_written() -> None:
 
 def _run(arguments: list[str]) -> int:
     chosen = next((word for word in arguments if word in COMMANDS), "")
-    args = parser_with([chosen]).parse_args(arguments)
-    return int(import_module(COMMANDS[args.command][0]).run(args))
+    try:
+        args = parser_with([chosen]).parse_args(arguments)
+        return int(import_module(COMMANDS[args.command][0]).run(args))
+    finally:
+        sys.stdout.flush()  # while what goes wrong can be told
 
 
 def parser_with(chosen: Collection[str]) -> argparse.ArgumentParser:
@@ -109,9 +132,11 @@ def _missing(name: str, arguments: Sequence[str]) -> tuple[str, str]:
 
 
 def _failed(message: str, hint: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    from .commands.output import in_a_line
+
+    print(f"error: {in_a_line(message)}", file=sys.stderr)
     if hint:
-        print(f"hint: {hint}", file=sys.stderr)
+        print(f"hint: {in_a_line(hint)}", file=sys.stderr)
     return 1
 
 

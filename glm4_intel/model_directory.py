@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
+from reprlib import repr as shown
 from typing import Any
 
 from .errors import Glm4Error
@@ -62,7 +63,7 @@ class Manifest:
         manifest = cls(**{**data, "files": files})
         for name, kind in _KINDS.items():
             if not isinstance(getattr(manifest, name), kind):
-                raise TypeError(f"its {name} is {getattr(manifest, name)!r}")
+                raise TypeError(f"its {name} is {shown(getattr(manifest, name))}")
         if not all(isinstance(file.size, int) and isinstance(file.sha256, str) for file in files.values()):
             raise TypeError("a file's record is not a size and a SHA-256")
         return manifest
@@ -86,7 +87,7 @@ def _inside(name: str) -> str:
         or "\\" in name
         or ":" in name
     ):
-        raise ValueError(f"the file {name!r} lies outside of the directory")
+        raise ValueError(f"the file {shown(name)} lies outside of the directory")
     return name
 
 
@@ -113,6 +114,7 @@ class ModelDirectory:
 def read(path: str | Path) -> ModelDirectory:
     """Open a model directory and check its files. Raises Glm4Error saying what is missing or damaged."""
     directory = Path(path)
+    require_text(directory)
     if not directory.is_dir():
         raise Glm4Error(f"There is no model directory {directory}", "Make one with: glm4-intel export SOURCE OUT")
     manifest = read_manifest(directory)
@@ -129,6 +131,14 @@ def read(path: str | Path) -> ModelDirectory:
     require_sizes(directory / "config.json", dict.fromkeys(SIZES, 1) | stated)
     generation = directory / "generation_config.json"
     return ModelDirectory(directory, config, read_json(generation) if generation.is_file() else {}, manifest)
+
+
+def require_text(path: Path) -> None:
+    """Raises Glm4Error for a path with bytes in it that are no UTF-8: the engine's libraries take text alone."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise Glm4Error(f"{ascii(str(path))} is no name in UTF-8", "Rename the folder.") from error
 
 
 def record(path: Path) -> FileRecord:
@@ -199,7 +209,7 @@ def read_manifest(directory: Path) -> Manifest | None:
     data = read_json(path)
     version = data.get("format_version")
     if isinstance(version, int) and version > FORMAT_VERSION:
-        raise Glm4Error(f"{path} has format {version}, newer than {FORMAT_VERSION}", "Upgrade glm4-intel.")
+        raise Glm4Error(f"{path} has format {shown(version)}, newer than {FORMAT_VERSION}", "Upgrade glm4-intel.")
     try:
         return Manifest.from_dict(data)
     except (TypeError, ValueError, KeyError, AttributeError) as error:

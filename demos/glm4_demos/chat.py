@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from glm4_intel.commands.model_arguments import add_model_arguments, load_options, load_shown
 from glm4_intel.commands.models import MODEL_HELP, model_path
-from glm4_intel.commands.output import print_json
+from glm4_intel.commands.output import print_json, printable
 from glm4_intel.errors import Glm4Error
 
 if TYPE_CHECKING:
@@ -121,7 +121,6 @@ def _answer(runtime: "Runtime", text: str, options: ChatArguments) -> int:
 
 
 def _print(chunks: "Iterator[Chunk]") -> None:
-    from .writing import printable
 
     shown = printable if sys.stdout.isatty() else str
     try:

@@ -9,13 +9,14 @@ from typing import Any
 from glm4_intel import Glm4Error, Runtime, agent
 from glm4_intel.agent.documents import Document
 from glm4_intel.commands.model_arguments import load_shown
+from glm4_intel.commands.output import printable
 from glm4_intel.loading import LoadOptions
 from glm4_intel.machine.folders import cache_folder
 
 from .dialogue import Dialogue, readable, speed
 from .keeping import Keeper
 from .tools import TOOLS
-from .writing import Writer, printable, writer
+from .writing import Writer, writer
 
 Command = Callable[["Terminal", str], None]
 

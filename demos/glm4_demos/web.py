@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glm4_intel.commands.model_arguments import add_model_arguments, load_options, loading_shown
-from glm4_intel.commands.model_names import NANO, find, is_checkpoint, is_model
-from glm4_intel.commands.models import MODEL_HELP, is_hub_id, model_path
+from glm4_intel.commands.model_names import NANO, find, is_checkpoint, is_hub_id, is_model
+from glm4_intel.commands.models import MODEL_HELP, model_path
 from glm4_intel.errors import Glm4Error
 from glm4_intel.serving.names import Authority, Names, bracketed, is_local
 

@@ -4,14 +4,9 @@ import re
 import sys
 from typing import Any, Protocol
 
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""What steers a terminal, or turns the direction of text around: all but tabs and line breaks."""
+from glm4_intel.commands.output import printable
+
 _FENCE = re.compile(r"^\s*(```|~~~)", re.MULTILINE)
-
-
-def printable(text: str) -> str:
-    """The text with a mark in the place of each character that would steer a terminal."""
-    return _CONTROLS.sub("\ufffd", text)
 
 
 class Writer(Protocol):

@@ -5,8 +5,10 @@ import functools
 import inspect
 import json
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from reprlib import repr as shown
 from typing import Any
 
 from ..chat.tools import BUILT_IN_TOOLS
@@ -70,17 +72,28 @@ def tool(function: Callable[..., Any]) -> Tool:
     """
     from pydantic import ConfigDict, PydanticUserError, create_model
 
+    if not callable(function):
+        raise Glm4Error(f"{shown(function)} is no function", "Give a function, a partial or a callable object.")
     name, about, told = _described(function)
     if name in BUILT_IN_TOOLS:
         return Tool(name, about, {}, function)
     fields = dict(_fields(function, name, told))
     try:
         model = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
-        schema = model.model_json_schema()
+        schema = model.model_json_schema(schema_generator=_quiet())
     except (PydanticUserError, TypeError, ValueError, NameError) as error:
         reason = getattr(error, "message", str(error))
         raise Glm4Error(f"The arguments of {name} have a type that has no JSON schema: {reason}") from error
     return Tool(name, about, _plain(schema), function, model)
+
+
+def _quiet() -> Any:
+    """pydantic's generator of schemas, which leaves out a default that JSON has not without a word on the console."""
+    from pydantic.json_schema import GenerateJsonSchema
+
+    return type(
+        "Quiet", (GenerateJsonSchema,), {"ignored_warning_kinds": {"skipped-choice", "non-serializable-default"}}
+    )
 
 
 def _described(function: Callable[..., Any]) -> tuple[str, str, dict[str, str]]:
@@ -100,7 +113,7 @@ def _fields(function: Callable[..., Any], name: str, told: dict[str, str]) -> It
     from pydantic import Field
 
     bound = function.keywords if isinstance(function, functools.partial) else {}
-    for index, parameter in enumerate(inspect.signature(function).parameters.values()):
+    for index, parameter in enumerate(_parameters(function, name)):
         if parameter.name in bound:
             continue
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
@@ -114,6 +127,13 @@ def _fields(function: Callable[..., Any], name: str, told: dict[str, str]) -> It
         yield f"argument_{index}", (_type(function, parameter.annotation), Field(default, **given))
 
 
+def _parameters(function: Callable[..., Any], name: str) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError) as error:  # some of Python's own functions tell nothing of their arguments
+        raise Glm4Error(f"{name} does not say what its arguments are", "Wrap it into a function that does.") from error
+
+
 def _type(function: Callable[..., Any], annotation: Any) -> Any:
     """An argument's type; as text, it is looked up where the function was written."""
     if not isinstance(annotation, str):
@@ -125,7 +145,7 @@ def _type(function: Callable[..., Any], annotation: Any) -> Any:
         return typing.get_type_hints(type("", (), {"__annotations__": {"it": annotation}}), scope, include_extras=True)[
             "it"
         ]
-    except NameError as error:
+    except Exception as error:  # it is anybody's code that is run there
         raise Glm4Error(f"The type {annotation} is not known where its function is", "Import it there.") from error
 
 
@@ -141,12 +161,26 @@ def _plain(schema: Any) -> Any:
 
 
 def _finished(result: Any) -> Any:
-    """What a coroutine or a generator comes to."""
-    if inspect.iscoroutine(result):
-        return asyncio.run(result)
+    """What a coroutine, another awaitable or a generator comes to."""
+    if inspect.isawaitable(result):
+        return _run(_awaited(result))
     if inspect.isasyncgen(result):
-        return asyncio.run(_collected(result))
+        return _run(_collected(result))
     return list(result) if inspect.isgenerator(result) else result
+
+
+def _run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine to its end, in a thread of its own where this one runs a loop already, as a notebook's does."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
+
+
+async def _awaited(result: Awaitable[Any]) -> Any:
+    return await result
 
 
 async def _collected(items: Any) -> list[Any]:
@@ -159,4 +193,7 @@ def _text(result: Any) -> str:
 
     if isinstance(result, str):
         return result
-    return json.dumps(to_jsonable_python(result, fallback=str), ensure_ascii=False)
+    try:
+        return json.dumps(to_jsonable_python(result, fallback=str), ensure_ascii=False)
+    except ValueError:  # circles, bytes that are no text, numbers of thousands of digits
+        return shown(result)

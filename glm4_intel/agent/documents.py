@@ -24,6 +24,8 @@ class Document:
     def open(cls, path: str | Path, page: int = PAGE) -> "Document":
         """Read a file. Raises Glm4Error if it can't be read or holds no text."""
         file = Path(path)
+        if file.exists() and not file.is_file() and not file.is_dir():  # a device or a pipe, which may not end
+            raise Glm4Error(f"{file} is no ordinary file", "Give a .txt, .md or .pdf file.")
         text = _read_pdf(file) if file.suffix.lower() == ".pdf" else _read_text(file)
         if not text.strip():
             raise Glm4Error(f"{file} holds no text", "A scanned document needs OCR first.")

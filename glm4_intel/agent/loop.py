@@ -76,7 +76,7 @@ def run(
     """
     if max_rounds < 1 or tool_timeout <= 0:
         raise Glm4Error(f"max_rounds is {max_rounds} and tool_timeout {tool_timeout}", "Both must be more than 0.")
-    known = {each.name: each for each in (each if isinstance(each, Tool) else tool(each) for each in tools)}
+    known = _by_name([each if isinstance(each, Tool) else tool(each) for each in tools])
     declared = [each.declaration() for each in known.values()]
     conversation = Conversation.parse(messages, declared or None, tool_choice, response_format)
     said = [dict(message) for message in messages]
@@ -94,6 +94,15 @@ def run(
             added.append({"role": "tool", "tool_call_id": call.id, "content": observed.content})
         said += added
         conversation = conversation.extended(added)
+
+
+def _by_name(tools: Sequence[Tool]) -> dict[str, Tool]:
+    """Raises Glm4Error where two have one name, by which one of them could never be called."""
+    known = {each.name: each for each in tools}
+    if len(known) < len(tools):
+        twice = next(each.name for each in tools if known[each.name] is not each)
+        raise Glm4Error(f"Two tools are called {twice}", "Give one of them another name.")
+    return known
 
 
 def _reply(
@@ -114,8 +123,8 @@ def _observe(asked: Tool, call: ToolCall, timeout: float, cancel: threading.Even
     def work() -> None:
         try:
             answers.put((asked.call(call.arguments), False))
-        except Exception as error:  # a tool is anybody's code: whatever it raises is the model's to read
-            answers.put((_failure(f"{type(error).__name__}: {error}"), True))
+        except BaseException as error:  # a tool is anybody's code: whatever it raises is the model's to read
+            answers.put((_failure(_told(error)), True))
 
     threading.Thread(target=work, daemon=True).start()
     while True:
@@ -129,6 +138,13 @@ def _observe(asked: Tool, call: ToolCall, timeout: float, cancel: threading.Even
         except queue.Empty:
             continue
         return Observed(call, content or _failure("no output"), failed, time.perf_counter() - started)
+
+
+def _told(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # it can't even say what it is
+        return type(error).__name__
 
 
 def _failure(reason: str) -> str:

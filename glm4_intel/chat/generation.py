@@ -25,6 +25,13 @@ _RANGES: dict[str, tuple[float, float]] = {
 _EARLIER = {"ignore_stop": "ignore_eos"}
 """Names that programs written before the engine's own names were taken may use."""
 _WHOLE = ("max_new_tokens", "top_k", "seed")
+_FLAGS = ("do_sample", "ignore_eos", "echo", "include_stop_str_in_output")
+_NUMBERS = (
+    "max_length", "min_new_tokens", "logprobs", "num_beams", "num_beam_groups", "num_return_sequences",
+    "no_repeat_ngram_size", "diversity_penalty", "length_penalty", "presence_penalty", "frequency_penalty",
+    "assistant_confidence_threshold", "num_assistant_tokens", "max_ngram_size",
+)  # fmt: skip
+"""What the engine reads from generation_config.json beside ours: of another type, it refuses to load the model."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,7 @@ class GenerationParams:
         if not config.get("do_sample", False):
             stated["temperature"] = 0.0
         try:
+            _require_kinds(config)
             return cls(**stated)
         except Glm4Error as error:
             raise Glm4Error(f"generation_config.json: {error}", error.hint) from error
@@ -99,6 +107,22 @@ class GenerationParams:
         return self.temperature == 0 or self.top_p == 0
 
 
+def _require_kinds(config: Mapping[str, Any]) -> None:
+    """Raises Glm4Error for a value that the engine, which reads the file too, would not take."""
+    stated = {name: value for name, value in config.items() if value is not None}
+    for name in _FLAGS:
+        if not isinstance(stated.get(name, False), bool):
+            raise Glm4Error(f"{name} must be true or false, not {shown(stated[name])}")
+    for name in _NUMBERS:
+        value = stated.get(name, 0)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise Glm4Error(f"{name} must be a number, not {shown(value)}")
+    ends = stated.get("eos_token_id", [])
+    _stop_ids(ends if isinstance(ends, list) else [ends], "eos_token_id")
+    if "stop_strings" in stated:
+        _stop_texts(stated["stop_strings"] or ())
+
+
 def _stop_texts(stop: Any) -> tuple[str, ...]:
     texts = _listed((stop,) if isinstance(stop, str) else stop)
     if texts is None or not all(isinstance(text, str) and text for text in texts):
@@ -106,10 +130,10 @@ def _stop_texts(stop: Any) -> tuple[str, ...]:
     return texts
 
 
-def _stop_ids(ids: Any) -> tuple[int, ...]:
+def _stop_ids(ids: Any, name: str = "stop_token_ids") -> tuple[int, ...]:
     listed = _listed(ids)
     if listed is None or not all(isinstance(id, int) and not isinstance(id, bool) and id >= 0 for id in listed):
-        raise Glm4Error(f"stop_token_ids must be a list of token ids, not {shown(ids)}")
+        raise Glm4Error(f"{name} must be a list of token ids, not {shown(ids)}")
     return listed
 
 

@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..errors import Glm4Error
-from .json_grammar import choice_grammar, json_grammar
+from .json_grammar import choice_grammar, json_grammar, regex_grammar
 from .segments import TAGS
 from .thinking import Thinking
 from .tools import DeclaredTool
 
-Kind = Literal["grammar", "regex", "text"]
+Kind = Literal["grammar", "text"]
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\(?:0|x00|u0000|u\{0+\}|x\{0+\}|c@)")
 
 
 @dataclass(frozen=True)
 class Form:
-    """A literal text, and what comes after it: an EBNF grammar, a regular expression, or any text."""
+    """A literal text, and what comes after it: an EBNF grammar, or any text."""
 
     start: str
     kind: Kind
@@ -70,11 +70,11 @@ def _by_regex(response_format: Mapping[str, Any]) -> Iterable[Form]:
     pattern = response_format.get("regex")
     if not isinstance(pattern, str) or not pattern:
         raise Glm4Error("response_format.regex must be a regular expression")
-    if "\0" in pattern or _NUL.search(pattern):  # the engine would end the process
+    if "\0" in pattern or _NUL.search(pattern):  # no reply holds one
         raise Glm4Error("response_format.regex has the character NUL in it", "Leave it out.")
     if any("\ud800" <= character <= "\udfff" for character in pattern):
         raise Glm4Error("response_format.regex has half a surrogate pair in it", "Write the whole character.")
-    yield Form("\n", "regex", pattern, literal=True)
+    yield Form("\n", "grammar", regex_grammar(pattern, "response_format.regex"), literal=True)
 
 
 def _one_of(response_format: Mapping[str, Any]) -> Iterable[Form]:

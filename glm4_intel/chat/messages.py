@@ -52,9 +52,10 @@ def parse_messages(messages: Any) -> tuple[Message, ...]:
 def _parse(message: Any, where: str) -> Message:
     if not isinstance(message, Mapping):
         raise Glm4Error(f"{where} is {type(message).__name__}, not an object with role and content")
-    if message.get("role") not in ROLES:
-        raise Glm4Error(f"{where}.role is {message.get('role')!r}", f"Use one of {', '.join(ROLES)}.")
-    role, content = ROLES[message["role"]], _text(message.get("content"), f"{where}.content")
+    stated = message.get("role")
+    if not isinstance(stated, str) or stated not in ROLES:
+        raise Glm4Error(f"{where}.role is {stated!r}", f"Use one of {', '.join(ROLES)}.")
+    role, content = ROLES[stated], _text(message.get("content"), f"{where}.content")
     if calls := message.get("tool_calls"):
         return _assistant_calls(calls, role, content, where)
     if content is None and not message.get("tools"):
@@ -121,7 +122,7 @@ def _text(content: Any, where: str) -> str | None:
 
 def _part(part: Any, where: str) -> str:
     kind = part.get("type") if isinstance(part, Mapping) else type(part).__name__
-    if kind not in _TEXT_PARTS or not isinstance(part.get("text"), str):
+    if not isinstance(kind, str) or kind not in _TEXT_PARTS or not isinstance(part.get("text"), str):
         raise Glm4Error(f"{where} is a part of type {kind!r}", 'GLM-4 reads {"type": "text", "text": …} alone.')
     return str(part["text"])
 

@@ -1,6 +1,6 @@
 """Chat templates: found in a directory, compiled in a sandbox, and rendered."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from ..errors import Glm4Error
 from ..model_directory import read_json
 from .template_work import Exhausted
 
+_LONGEST = 1 << 20
 _MARK = "probe-of-what-is-shown"
 _PROBE = {"type": "function", "function": {"name": _MARK, "description": "", "parameters": {}}}
 _USER = {"role": "user", "content": "x"}
@@ -94,10 +95,15 @@ def read_template_file(file: Path) -> str:
 
 
 def _read_text(file: Path) -> str:
+    hint = "It must be a Jinja chat template in UTF-8."
     try:
-        return file.read_text(encoding="utf-8")
+        with file.open(encoding="utf-8") as opened:
+            text = opened.read(_LONGEST + 1)
     except (OSError, ValueError) as error:
-        raise Glm4Error(f"{file} can't be read: {error}", "It must be a Jinja chat template in UTF-8.") from error
+        raise Glm4Error(f"{file} can't be read: {error}", hint) from error
+    if len(text) > _LONGEST:
+        raise Glm4Error(f"{file} has more than {_LONGEST:,} characters", hint)
+    return text
 
 
 def read_template(directory: Path) -> str | None:
@@ -107,5 +113,6 @@ def read_template(directory: Path) -> str | None:
         return _read_text(file)
     template = read_json(config).get("chat_template") if config.is_file() else None
     if isinstance(template, list):  # several, by name
-        template = next((each["template"] for each in template if each.get("name") == "default"), None)
+        named = [each for each in template if isinstance(each, Mapping) and each.get("name") == "default"]
+        template = named[0].get("template") if named else None
     return template if isinstance(template, str) else None

@@ -1,5 +1,6 @@
 """The models of this machine by name: which there are, what a name stands for, and how one goes."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -14,6 +15,7 @@ NANO = "nano"
 """The name of the tiny model that is installed with the toolkit."""
 _IR = "openvino_model.xml"
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+_HUB_ID = re.compile(r"(?!.*(--|\.\.|\.git$))\w[\w.-]*/(?=.{1,96}$)\w([\w.-]*\w)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,11 @@ def name_of(path: Path) -> str:
     if absolute == nano_folder().absolute():
         return NANO
     return path.name if absolute.parent == models_folder().absolute() else str(path)
+
+
+def is_hub_id(text: str) -> bool:
+    """Whether a text has the form of the name of a repository on the hub, OWNER/NAME (huggingface_hub, repo ids)."""
+    return _HUB_ID.fullmatch(text) is not None
 
 
 def place_for(source: str, recipe: str) -> Path:

@@ -1,6 +1,5 @@
 """What a command's MODEL stands for: a path, a name, nano, or a checkpoint that is exported first if one agrees."""
 
-import re
 import shlex
 import signal
 import subprocess
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from .. import model_directory
 from ..errors import Glm4Error
-from .model_names import NANO, find, is_checkpoint, is_model, name_of, nano_folder, place_for
+from .model_names import NANO, find, is_checkpoint, is_hub_id, is_model, name_of, nano_folder, place_for
 
 MODEL_HELP = "a model directory, a name (see: glm4-intel list), nano, or a checkpoint (folder or OWNER/NAME)"
 _STDERR = 2
@@ -29,11 +28,6 @@ def model_path(text: str, device: str = "AUTO") -> Path:
     if found is not None:
         return _exported(str(found.absolute()), recipe) if is_checkpoint(found) else found
     return _exported(text, recipe) if is_hub_id(text) else Path(text)
-
-
-def is_hub_id(text: str) -> bool:
-    """Whether a text has the form of the name of a repository on the hub."""
-    return re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", text) is not None
 
 
 def nano(recipe: str = "cpu") -> Path:

@@ -16,7 +16,8 @@ import pytest
 from glm4_demos.dialogue import Dialogue, Turn
 from glm4_demos.store import Store
 from glm4_demos.terminal import COMMANDS
-from glm4_demos.writing import MarkdownWriter, printable, settled_part
+from glm4_demos.writing import MarkdownWriter, settled_part
+from glm4_intel.commands.output import printable
 
 pyte = pytest.importorskip("pyte", reason="pip install -r requirements-dev.txt")
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX pseudo-terminals")

@@ -79,7 +79,13 @@ def test_a_model_without_a_template_is_said_to_complete_text(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [(None, "can't be read"), ("{% if %}", "chat template is broken"), ("\xff", "can't be read")]
+    ("text", "said"),
+    [
+        (None, "can't be read"),
+        ("{% if %}", "chat template is broken"),
+        ("\xff", "can't be read"),
+        ("\0" * (1 << 21), "has more than 1,048,576 characters"),
+    ],
 )
 def test_a_given_template_that_is_none_stops_before_any_work(tmp_path: Path, text: str | None, said: str) -> None:
     file = tmp_path / "given.jinja"
@@ -99,6 +105,12 @@ def test_a_given_template_that_is_none_stops_before_any_work(tmp_path: Path, tex
         ({"temperature": "0.8"}, "temperature must be a number, not '0.8'"),
         ({"top_p": 1.5}, "top_p is 1.5"),
         ({"top_p": float("nan")}, "top_p is nan"),
+        ({"do_sample": "yes"}, "do_sample must be true or false, not 'yes'"),
+        ({"max_length": "8192"}, "max_length must be a number, not '8192'"),
+        ({"num_beams": True}, "num_beams must be a number, not True"),
+        ({"eos_token_id": ["x"]}, r"eos_token_id must be a list of token ids, not \['x'\]"),
+        ({"eos_token_id": {"a": 1}}, "eos_token_id must be a list of token ids"),
+        ({"stop_strings": [1]}, "stop must be a text or a list of texts"),
         (None, "can't be read"),
     ],
 )
@@ -346,3 +358,24 @@ def test_a_history_that_a_template_would_garble_is_refused(
     assert tokenizer.dropped == [said] and tokenizer.encode(ask("5 + 6"))
     with pytest.raises(Glm4Error, match=f"leaves out {said}"):
         tokenizer.encode(messages)
+
+
+@pytest.mark.parametrize("stated", [5, [1], ["x"], [{"name": "default"}], [["a", "b"]], [{"name": [], "template": 5}]])
+def test_templates_in_a_form_that_nobody_writes_are_none(checkpoint: Path, tmp_path: Path, stated: object) -> None:
+    (checkpoint / "chat_template.jinja").unlink()
+    change_json(checkpoint / "tokenizer_config.json", chat_template=stated)
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    assert not write_texts(resolve(str(checkpoint)), texts).chats
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [5, "x", [1], {"a": {"content": "x"}}, {"3": 5}, {"3": {}}, {"3071": {"content": 5}}, {"3071": {"content": ""}}],
+)
+def test_special_tokens_in_a_form_that_nobody_writes_are_told(tmp_path: Path, stated: object) -> None:
+    chatglm = as_chatglm(CHECKPOINT, tmp_path / "chatglm")
+    change_json(chatglm / "tokenizer_config.json", added_tokens_decoder=stated)
+    (tmp_path / "texts").mkdir()
+    with pytest.raises(Glm4Error, match="tokenizer_config.json has an added_tokens_decoder"):
+        write_texts(resolve(str(chatglm)), tmp_path / "texts")

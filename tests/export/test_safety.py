@@ -217,3 +217,65 @@ def test_the_manifest_records_the_recipe_whole(nano: Path) -> None:
     assert manifest["recipe"] == json.loads(json.dumps(RECIPES["cpu"].to_dict()))
     assert manifest["source"] == "nano" and manifest["libraries"]["nncf"]
     assert CHECKPOINT.is_dir()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text elsewhere")
+@pytest.mark.parametrize("arguments", [["nano", "\udcff\udcfe"], ["\udcff", "out"]])
+def test_names_that_are_no_text_are_told_before_any_work(tmp_path: Path, arguments: list[str]) -> None:
+    command = [sys.executable, "-m", "glm4_intel", "export", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1 and "is no name in UTF-8" in done.stderr and "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text elsewhere")
+def test_a_model_directory_whose_name_is_no_text_is_told(tmp_path: Path) -> None:
+    odd = tmp_path / "\udcff"
+    odd.mkdir()
+    with pytest.raises(Glm4Error, match="is no name in UTF-8"):
+        model_directory.read(odd)
+
+
+def kept(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+@pytest.mark.parametrize("place", ["project/fine-tune", "project", "documents", "link", "model", "broken", "."])
+def test_nothing_is_replaced_but_a_model_directory(
+    nano: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """The checkpoint, what it lies in, other folders, what a link points to, and a model directory with other files."""
+    inner = shutil.copytree(CHECKPOINT, tmp_path / "project" / "fine-tune")
+    (tmp_path / "project" / "glm4.json").write_bytes((nano / "glm4.json").read_bytes())
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents" / "letter.txt").write_text("the only copy")
+    shutil.copytree(nano, tmp_path / "model")
+    (tmp_path / "model" / "notes").mkdir()
+    (tmp_path / "model" / "notes" / "mine.txt").write_text("the only copy")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "glm4.json").write_text("{")
+    (tmp_path / "link").symlink_to(tmp_path / "model", target_is_directory=True)
+    before = kept(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for options in (MakeOptions(), MakeOptions(overwrite=True)):
+        with pytest.raises(Glm4Error):
+            make(str(inner), Path(place), OpenVINOMaker(), options)
+    assert kept(tmp_path) == before
+
+
+@pytest.mark.parametrize("suffix", [".old", model_directory.UNFINISHED])
+@pytest.mark.parametrize("kind", ["folder", "file", "link"])
+def test_folders_beside_that_no_export_made_stay(tmp_path: Path, suffix: str, kind: str) -> None:
+    beside, mine = tmp_path / f"out{suffix}", tmp_path / "mine"
+    mine.mkdir()
+    (mine / "letter.txt").write_text("the only copy")
+    if kind == "folder":
+        shutil.copytree(mine, beside)
+    elif kind == "link":
+        beside.symlink_to(mine, target_is_directory=True)
+    else:
+        beside.write_text("the only copy")
+    before = kept(tmp_path)
+    with pytest.raises(Glm4Error, match="is in the way, and no export made it"):
+        make("nano", tmp_path / "out", OpenVINOMaker())
+    assert kept(tmp_path) == before and beside.is_symlink() == (kind == "link")

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import os
 import sys
 import threading
 import time
@@ -424,3 +425,11 @@ def test_what_is_no_document(tmp_path: Path, name: str, content: bytes, said: st
 def test_a_document_that_is_not_there(tmp_path: Path, name: str) -> None:
     with pytest.raises(Glm4Error, match="can't be read: No such file"):
         Document.open(tmp_path / name)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX devices")
+def test_a_device_or_a_pipe_is_no_document(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.txt")
+    for path in (tmp_path / "pipe.txt", Path("/dev/zero"), Path("/dev/null")):
+        with pytest.raises(Glm4Error, match="is no ordinary file"):
+            Document.open(path)

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -146,3 +148,54 @@ def test_consoles_that_are_not_utf_8(nano: Path, encoding: str) -> None:
         assert done.returncode == 0 and b"Traceback" not in done.stderr
         if "--json" in arguments:
             assert json.loads(done.stdout)["text"].startswith("你好")
+
+
+def shell(line: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """A line of the shell in which `glm4` is the command line."""
+    define = f'glm4() {{ "{sys.executable}" -m glm4_intel "$@"; }}; '
+    return subprocess.run(["bash", "-c", define + line, "bash", *map(str, arguments)], capture_output=True, text=True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of POSIX")
+@pytest.mark.parametrize(
+    ("line", "out", "said"),
+    [
+        ("glm4 completion bash | true; echo ${PIPESTATUS[0]}", "141\n", ""),
+        ("glm4 completion bash > /dev/full; echo $?", "1\n", "error: No space left on device\nhint: Check the path"),
+        (
+            "unset PYTHONUNBUFFERED; glm4 --help > /dev/full; echo $?",
+            "1\n",
+            "error: No space left on device\nhint: Check the path",
+        ),
+        ("unset PYTHONUNBUFFERED; glm4 list | true; echo ${PIPESTATUS[0]}", "141\n", ""),
+        ("glm4 list >&- 2>&- <&-; echo $?", "0\n", ""),
+        ('glm4 chat "$1" "5 + 6" --temperature 0 >&- <&-; echo $?', "0\n", "loading "),
+        ('glm4 chat "$1" <&-; echo $?', "0\n", "loading "),
+        ('glm4 chat "$1" "5 + 6" --temperature 0 2>&- <&-; echo $?', "5 + 6 = 11\n0\n", ""),
+    ],
+)
+def test_streams_that_are_closed_full_or_not_read(nano: Path, line: str, out: str, said: str) -> None:
+    done = shell(line, nano)
+    assert done.stdout == out and done.stderr.startswith(said) and "Traceback" not in done.stderr, done.stderr
+    assert said or not done.stderr
+
+
+def test_what_files_say_of_themselves_does_not_steer_a_terminal(nano: Path, tmp_path: Path) -> None:
+    """A manifest that somebody else has written, in a list, in JSON and in an error."""
+    model = Path(shutil.copytree(nano, tmp_path / "models" / "odd"))
+    own = json.loads((model / "glm4.json").read_text())
+    for key, value in {
+        "source": "\x1b[2J\nx\x9b31m",
+        "recipe": ["\x1b]0;x\x07" * 5000],
+        "format_version": 10**3000,
+    }.items():
+        (model / "glm4.json").write_text(json.dumps(own | {key: value}))
+        for command in (["list"], ["list", "--json"], ["verify", "odd"], ["rm", "odd", "--yes"]):
+            done = run(*command, GLM4_MODELS=str(tmp_path / "models"))
+            said = done.stdout + done.stderr
+            assert (
+                not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", said) and "Traceback" not in said and len(said) < 4000
+            )
+        if key != "source":
+            assert done.returncode == 1 and said.count("\n") == 2
+        shutil.copytree(nano, model, dirs_exist_ok=True)

@@ -141,3 +141,21 @@ def test_the_tokenizer_keeps_its_earlier_name() -> None:
     from glm4_intel.prompt import Prompt
 
     assert Prompt is ChatTokenizer
+
+
+@pytest.mark.parametrize(
+    "role",
+    [None, [], {}, set(), 5, b"user", ["user"], "User", "x" * 20_000, "\ud800"],
+    ids=lambda value: ascii(value)[:12],
+)
+def test_roles_that_are_none_are_told_in_a_short_line(role: Any) -> None:
+    with pytest.raises(Glm4Error, match=r"^messages\[0\]\.role is ") as told:
+        Conversation.parse([{"role": role, "content": "x"}])
+    assert len(str(told.value)) < 1000
+
+
+@pytest.mark.parametrize("kind", [None, [], {}, 5, "image_url", "x" * 20_000], ids=lambda value: ascii(value)[:12])
+def test_parts_that_are_no_text_are_told_in_a_short_line(kind: Any) -> None:
+    with pytest.raises(Glm4Error, match="is a part of type ") as told:
+        Conversation.parse([{"role": "user", "content": [{"type": kind, "text": "x"}]}])
+    assert len(str(told.value)) < 1000

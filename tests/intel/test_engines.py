@@ -287,3 +287,16 @@ def test_no_engine_is_named_outside_its_room() -> None:
 def test_a_runtime_is_made_by_keyword() -> None:
     with pytest.raises(TypeError, match="positional"):
         Runtime(None, None, None, 512)  # type: ignore[call-arg, arg-type, misc]
+
+
+@pytest.mark.parametrize("end", ["glm.close()", "del begun"])
+def test_an_engine_that_ends_in_the_midst_of_replies_prints_nothing(nano: Path, end: str) -> None:
+    code = (
+        "import sys, glm4_intel\n"
+        "glm = glm4_intel.load(sys.argv[1], device='CPU', profile='throughput', warmup=False)\n"
+        "ask = [{'role': 'user', 'content': 'Count from 1 to 20.'}]\n"
+        "begun = [glm.stream(ask, temperature=0) for _ in range(3)]\n"
+        "[next(each) for each in begun]\n" + end
+    )
+    done = in_a_process(code, nano)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

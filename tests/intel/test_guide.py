@@ -10,7 +10,9 @@ from forms_of_json import satisfies
 
 from conftest import WEATHER, ask
 from glm4_intel import Glm4Error, Runtime, load
+from glm4_intel.backends.base import Request
 from glm4_intel.chat.conversation import Conversation
+from glm4_intel.chat.guide import Form, Guide
 from glm4_intel.chat.json_grammar import json_grammar
 from glm4_intel.chat.reply import ToolCall
 
@@ -276,9 +278,13 @@ def test_nul_in_a_regular_expression_is_refused(pattern: str) -> None:
         Conversation.parse(ask("x"), response_format={"type": "regex", "regex": pattern})
 
 
-def test_what_the_engine_itself_refuses_is_one_line(glm: Runtime) -> None:
-    with pytest.raises(Glm4Error, match="The engine can't guide this reply: .*parenthesis"):
+def test_a_malformed_regular_expression_is_one_line(glm: Runtime) -> None:
+    with pytest.raises(Glm4Error, match="response_format.regex .* is no regular expression: .*unterminated"):
         glm.generate(ask("x"), response_format={"type": "regex", "regex": "("})
+    guide = Guide((Form("\n", "grammar", "root ::= ("),))
+    asked = Request(ids=glm.tokenizer.encode(ask("x")), params=glm.defaults, guide=guide)
+    with pytest.raises(Glm4Error, match="The engine can't guide this reply: .*"):
+        list(glm.backend.stream(asked, bool))
     assert glm.generate(ask("What is 17 + 25?"), temperature=0).text == "17 + 25 = 42"
 
 

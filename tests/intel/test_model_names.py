@@ -12,7 +12,7 @@ import pytest
 from glm4_demos.nano import CHECKPOINT
 from glm4_intel import Glm4Error, model_directory
 from glm4_intel.cli import main
-from glm4_intel.commands.model_names import find, name_of, nano_folder, place_for, remove
+from glm4_intel.commands.model_names import find, is_hub_id, name_of, nano_folder, place_for, remove
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX pseudo-terminals")
 
@@ -150,3 +150,20 @@ def test_a_checkpoint_is_exported_after_asking(answer: str, made: bool, tmp_path
     assert (tmp_path / "models" / "own").is_dir() is made
     if made:
         assert model_directory.read(tmp_path / "models" / "own").manifest
+
+
+@pytest.mark.parametrize(
+    ("text", "whether"),
+    [("THUDM/glm-4-9b-chat", True), ("zai-org/GLM-4-9B-0414", True), ("a/b", True), ("../nano", False),
+     ("./nano", False), ("nano", False), ("a/b/c", False), ("a/.b", False), ("a/b.", False), ("a/b..c", False),
+     ("a/b--c", False), ("a/b.git", False), ("ä/glm", False), ("a/b\n", False), ("a/" + "b" * 97, False)],
+)  # fmt: skip
+def test_a_name_on_the_hub(text: str, whether: bool) -> None:
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+    assert is_hub_id(text) == whether
+    if whether:
+        validate_repo_id(text)
+    elif "/" in text and text not in ("ä/glm", "a/b\n"):  # which the hub has none of, though its client takes them
+        with pytest.raises(HFValidationError):
+            validate_repo_id(text)

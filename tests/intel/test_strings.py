@@ -118,3 +118,12 @@ def test_formats_and_patterns_with_a_length_are_held(glm: Runtime, schema: dict[
             value = json.loads(reply.text)
             assert re.fullmatch(text, value, re.DOTALL), value
             assert schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", 10**9)
+
+
+def test_a_time_names_the_patterns_that_checkers_agree_about() -> None:
+    with pytest.raises(Glm4Error, match="format 'time' can't be guided") as told:
+        json_grammar({"type": "string", "format": "time"}, "S")
+    (pattern,) = re.findall(r'"pattern": "(.*?)"', told.value.hint)
+    assert pattern_automaton(pattern, "S").matches("23:59:59") and not pattern_automaton(pattern, "S").matches(
+        "24:00:00"
+    )

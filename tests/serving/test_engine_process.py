@@ -70,7 +70,7 @@ async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
 
 
 def test_frames_survive_the_wire() -> None:
-    asked = request(logprobs=True, guide=Guide((Form("\n", "regex", "é+", literal=True),), "auto"))
+    asked = request(logprobs=True, guide=Guide((Form("\n", "grammar", "root ::= [é]+\n", literal=True),), "auto"))
     frames = [add_frame(7, asked), Frame(Kind.WROTE, 7, [1, 2, 151552], [-0.5, 0.0, -1.5]), Frame(Kind.CANCEL, 9)]
     back = list(decode(b"".join(frame.encode() for frame in frames)))
     assert [frame.kind for frame in back] == [Kind.ADD, Kind.WROTE, Kind.CANCEL]
@@ -166,11 +166,11 @@ def test_the_engine_ends_with_the_web_process(nano: Path) -> None:
 
 
 def test_what_breaks_the_engine_is_the_requests_fault(nano: Path) -> None:
-    """The engine reads an expression in the middle of a step, and every later step would fail: it is loaded again."""
+    """The engine reads a grammar in the middle of a step, and every later step would fail: it is loaded again."""
 
     async def work(engine: EngineProcess) -> None:
         with pytest.raises(BadRequest, match="can't guide"):
-            await reply(engine, request(guide=Guide((Form("\n", "regex", "(", literal=True),))))
+            await reply(engine, request(guide=Guide((Form("\n", "grammar", "root ::= (", literal=True),))))
         await until(lambda: engine.restarts == 1)
         assert (await reply(engine, request()))[0]
 

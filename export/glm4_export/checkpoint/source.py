@@ -1,13 +1,13 @@
 """Where a checkpoint comes from, and whether it is whole before any work begins."""
 
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from glm4_intel.chat.generation import GenerationParams
+from glm4_intel.commands.model_names import is_hub_id
 from glm4_intel.errors import Glm4Error
-from glm4_intel.model_directory import MANIFEST, read_json
+from glm4_intel.model_directory import MANIFEST, read_json, require_text
 
 from .config_values import require_values
 from .context import scaled_context
@@ -17,7 +17,6 @@ from .kinds import require_checkpoint, require_plain_weights
 from .layouts import LAYOUTS, Layout, rope_theta
 from .shards import find_shards, stored_tensors
 
-_HUB_ID = r"[\w.-]+/[\w.-]+"
 _HEADS = ("lm_head.weight", "transformer.output_layer.weight")
 
 
@@ -58,9 +57,10 @@ def resolve(source: str, revision: str | None = None, theta: float | None = None
 def look(source: str, revision: str | None = None, theta: float | None = None, place: Path | None = None) -> Checkpoint:
     """`resolve`, but of a repository only the small files are fetched: into `place`, or the hub's cache."""
     path = embedded_checkpoint(source) or Path(source).expanduser()
+    require_text(path)
     if path.is_dir():
         return _whole(path, source, revision, theta)
-    if path.exists() or not re.fullmatch(_HUB_ID, source):
+    if path.exists() or not is_hub_id(source):
         raise Glm4Error(
             f"{source} is no folder and no hub id", f"Give a checkpoint's folder, OWNER/NAME, or {', '.join(EMBEDDED)}."
         )

@@ -102,7 +102,7 @@ def _convert(checkpoint: Path, directory: Path) -> None:
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
     settings = read_json(checkpoint / "tokenizer_config.json")
-    special = {int(id): entry["content"] for id, entry in settings.get("added_tokens_decoder", {}).items()}
+    special = _special_tokens(checkpoint / "tokenizer_config.json", settings.get("added_tokens_decoder") or {})
     for id, content in sorted(special.items()):
         tokenizer.add_special_tokens([AddedToken(content, normalized=False, special=True)])
         if tokenizer.token_to_id(content) != id:
@@ -116,6 +116,17 @@ def _convert(checkpoint: Path, directory: Path) -> None:
         {key: settings[key] for key in kept if key in settings}
         | {"tokenizer_class": "PreTrainedTokenizerFast", "additional_special_tokens": list(special.values())},
     )
+
+
+def _special_tokens(file: Path, stated: Any) -> dict[int, str]:
+    """The texts of the tokens beside the vocabulary by their ids, as transformers writes them."""
+    try:
+        found = {int(id): entry["content"] for id, entry in stated.items()}
+    except (AttributeError, TypeError, ValueError, KeyError) as error:
+        raise Glm4Error(f"{file} has an added_tokens_decoder that is none", _AGAIN) from error
+    if not all(isinstance(text, str) and text for text in found.values()):
+        raise Glm4Error(f"{file} has an added_tokens_decoder with a token that is no text", _AGAIN)
+    return found
 
 
 def _read_ranks(path: Path) -> dict[bytes, int]:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from glm4_intel.errors import Glm4Error
-from glm4_intel.model_directory import MANIFEST, UNFINISHED
+from glm4_intel.model_directory import MANIFEST, UNFINISHED, read_manifest, require_text
 
 _OWNER, _REPLACED = "export.pid", "export.replaced"
 _OLD = ".old"
@@ -23,6 +23,7 @@ def require_place(out: Path, checkpoint: Path | None, overwrite: bool) -> None:
 
     `checkpoint` is None as long as its folder is not known.
     """
+    require_text(out.absolute())
     if out.is_symlink():
         raise Glm4Error(f"{out} is a symbolic link", "Give the folder that it points to, or a new one.")
     if not out.exists():
@@ -31,8 +32,21 @@ def require_place(out: Path, checkpoint: Path | None, overwrite: bool) -> None:
         raise Glm4Error(f"{out} holds the checkpoint", "Choose another folder for the model directory.")
     if not overwrite:
         raise Glm4Error(f"{out} exists", "Choose another folder, or replace it with --overwrite.")
-    if not (out / MANIFEST).is_file():
+    if foreign := _foreign(out):
+        raise Glm4Error(f"{out} holds {foreign}, which no export made", "Move it, or choose another folder.")
+
+
+def _foreign(out: Path) -> str:
+    """A file in a model directory that is not the model's; empty where all are. Raises Glm4Error for another folder."""
+    try:
+        manifest = read_manifest(out)
+    except Glm4Error as error:
+        raise Glm4Error(str(error), "Remove the folder yourself, or choose another.") from error
+    if manifest is None:
         raise Glm4Error(f"{out} is no model directory, and nothing else is replaced", "Choose another folder.")
+    own = {*manifest.files, MANIFEST, f"{MANIFEST}.tmp", _OWNER, _REPLACED}
+    files = (file for file in sorted(out.rglob("*")) if not file.is_dir() or file.is_symlink())
+    return next((name for file in files if (name := file.relative_to(out).as_posix()) not in own), "")
 
 
 @contextmanager

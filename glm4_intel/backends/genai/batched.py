@@ -67,10 +67,17 @@ class _Batch:
                 closing.set()
                 break
             time.sleep(_GIVE_UP_LOCK)
+        else:
+            self._leave()
         self._fail(RuntimeError("it has been closed"), self._live)
         for mailbox in self._waiting:
             mailbox.finish(RuntimeError("it has been closed"))
         self._waiting.clear()
+
+    def _leave(self) -> None:
+        """Take out what is being written: a pipeline that ends with it prints that its blocks have leaked."""
+        self._fail(RuntimeError("it has been closed"), self._live)
+        self._step()
 
     def _take(self, inbox: Orders) -> bool:
         """Queue what has come in, waiting for something where nothing is being written; False at the end."""

@@ -90,8 +90,9 @@ def kv_blocks(plan: Plan, tokens: int) -> int:
 def _grammar(guide: Guide) -> Any:
     """The guide as OpenVINO GenAI's compound grammar."""
     form = openvino_genai.StructuredOutputConfig
-    kinds = {"grammar": form.EBNF, "regex": form.Regex, "text": lambda spec: form.EBNF(any_text_grammar())}
-    forms = [form.EBNF(literal_grammar(each.start)) + kinds[each.kind](each.spec) for each in guide.forms]
+    specs = [any_text_grammar() if each.kind == "text" else each.spec for each in guide.forms]
+    starts = [literal_grammar(each.start) for each in guide.forms]
+    forms = [form.EBNF(start) + form.EBNF(spec) for start, spec in zip(starts, specs, strict=True)]
     grammar = forms[0] if len(forms) == 1 else form.Union(forms)
     if guide.thinking == "off":
         return form(compound_grammar=grammar)

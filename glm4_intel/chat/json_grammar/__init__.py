@@ -10,15 +10,16 @@ from typing import Any
 
 from ...errors import Glm4Error
 from .ebnf import literal
+from .regexes import regex_grammar
 from .writer import Writer
 
-__all__ = ["any_text_grammar", "choice_grammar", "json_grammar", "literal_grammar"]
+__all__ = ["any_text_grammar", "choice_grammar", "json_grammar", "literal_grammar", "regex_grammar"]
 
 
 def json_grammar(schema: Any, where: str) -> str:
     """The grammar, with the rule `root`. Raises Glm4Error naming the place in `where` that can't be guided."""
     try:
-        return Writer(schema).grammar(schema, where)
+        return Writer(schema).grammar(where)
     except RecursionError as error:
         raise Glm4Error(f"{where} is too deep to guide by", "Make the schema flatter.") from error
     except (TypeError, ValueError, AttributeError, KeyError) as error:  # a keyword that holds what no schema holds

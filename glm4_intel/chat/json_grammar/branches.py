@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from ...errors import Glm4Error
+from .references import LocalPointer, with_local_references
 from .shapes import Seen, Shape, contradictory, merged, of_unevaluated, plain_shape, refuse
 from .validation import TYPES, Validator, type_of
 
@@ -47,21 +48,21 @@ class Branches:
     """The shapes of one document's schemas."""
 
     def __init__(self, whole: Any) -> None:
-        self._whole = whole
         stated = whole.get("$schema", "") if isinstance(whole, Mapping) else ""
-        self._draft4 = isinstance(stated, str) and ("draft-04" in stated or "draft-03" in stated)
+        draft = stated if isinstance(stated, str) else ""
+        self._draft4 = "draft-04" in draft or "draft-03" in draft
+        self.whole = with_local_references(whole, draft)
         self._based: bool | None = None
         self.validator = Validator(self.resolve)
 
     def resolve(self, reference: Any, where: str) -> Any:
         """The schema that a `$ref` in the document names."""
-        if not isinstance(reference, str) or not reference.startswith("#") or self._has_bases():
+        local = isinstance(reference, LocalPointer)
+        if not isinstance(reference, str) or reference[:2] not in ("#", "#/") or not local and self._has_bases():
             raise Glm4Error(f"{where}.$ref is {reference!r}, which is not in the schema")
-        if reference[1:] and not reference.startswith("#/"):
-            return self._anchored(reference[1:], where)
-        target = self._whole
+        target = self.whole
         for step in reference.split("/")[1:]:
-            step = unquote(step).replace("~1", "/").replace("~0", "~")
+            step = unquote(step, errors="surrogatepass").replace("~1", "/").replace("~0", "~")
             if isinstance(target, list) and step.isdecimal() and len(step) < 7 and int(step) < len(target):
                 target = target[int(step)]
             else:
@@ -70,16 +71,10 @@ class Branches:
                 raise Glm4Error(f"{where}.$ref is {reference!r}, which is not in the schema")
         return target
 
-    def _anchored(self, name: str, where: str) -> Any:
-        found = [each for each in _objects(self._whole) if name in (each.get("$anchor"), each.get("$id", "")[1:])]
-        if len(found) != 1:
-            raise Glm4Error(f"{where}.$ref is {'#' + name!r}, which is not in the schema")
-        return found[0]
-
     def _has_bases(self) -> bool:
         """Whether a schema inside of the document has an address of its own, which references are relative to."""
         if self._based is None:
-            inner = (each for each in _objects(self._whole) if each is not self._whole)
+            inner = (each for each in _objects(self.whole) if each is not self.whole)
             names = [each.get(key) for each in inner for key in ("$id", "id")]
             self._based = any(isinstance(name, str) and not name.startswith("#") for name in names)
         return self._based

@@ -38,8 +38,14 @@ FORMATS = {
 }
 FORMATS |= {"host-name": FORMATS["hostname"], "ip-address": FORMATS["ipv4"], "color": "#[0-9a-f]{6}"}  # draft 3's names
 _SHORT_HOST = r"([a-z0-9]{1,12}(-[a-z0-9]{1,8})?\.){1,2}[a-z]{2,8}"  # up to 52 characters
-_REFUSED = ("regex", "uri-template", "time")
-"""Of a time, checkers disagree: RFC 3339's has an offset, draft 3's must not have one."""
+_CHECK = "Leave it out, and check the reply for it."
+_REFUSED = {
+    "regex": _CHECK,
+    "uri-template": _CHECK,
+    "time": 'Say which time is meant: "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]$", with Z$ for one in UTC.',
+}
+"""And what to do instead. Of a time, checkers disagree: one of RFC 3339 has an offset, one of draft 3 must have none;
+Python's `jsonschema.FormatChecker()` is draft 3's where its `Draft202012Validator.FORMAT_CHECKER` is the RFC's."""
 
 
 def format_pattern(name: object, where: str, most: int | None = None) -> str | None:
@@ -48,10 +54,10 @@ def format_pattern(name: object, where: str, most: int | None = None) -> str | N
     Of a format that may have `most` characters it is one without an endless part, if there is one: counting would need
     a state for each character of each endless part.
     """
-    if name in _REFUSED:
-        raise Glm4Error(f"{where}.format {name!r} can't be guided", "Leave it out, and check the reply for it.")
     if not isinstance(name, str):
         return None
+    if name in _REFUSED:
+        raise Glm4Error(f"{where}.format {name!r} can't be guided", _REFUSED[name])
     return _SHORT[name](most) if most is not None and most >= 64 and name in _SHORT else FORMATS.get(name)
 
 

@@ -3,22 +3,22 @@
 A pattern may match anywhere in a string unless it is anchored (JSON schema, validation, 6.3.3).
 """
 
-import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from re import _constants as op  # type: ignore[attr-defined]
-from re import _parser as parser  # type: ignore[attr-defined]
-from typing import Any, NoReturn
+from typing import Any
 
 from ...errors import Glm4Error
 from .automata import ANY, LAST, MOST_STATES, Automaton, both, common, complement, limit_states, negated, union
 from .ebnf import Ranges
+from .spelling import BEGINNING, Expression, Nodes, parsed
 
 _DIGITS: Ranges = ((0x30, 0x39),)
 _WORD: Ranges = ((0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A))
 _SPACE: Ranges = ((0x09, 0x0D), (0x20, 0x20))
 _SPACE_OR_SEPARATOR: Ranges = ((0x09, 0x0D), (0x1C, 0x20))
 _MOST_TIMES = 1000
-_BEGINNING = (op.AT, op.AT_BEGINNING)
+_END = (op.AT, op.AT_END)
 
 _CATEGORIES = {
     op.CATEGORY_DIGIT: _DIGITS, op.CATEGORY_NOT_DIGIT: complement(_DIGITS),
@@ -28,12 +28,30 @@ _CATEGORIES = {
 # Where ECMA 262 and Python disagree about a negated class (\W and é, \S and U+00A0), what both mean is what is written.
 _OUTSIDE_ASCII: Ranges = ((0x80, LAST),)
 
+STANDING = range(0x10FF00, 0x10FFFE)
+"""Code points of private use, each of which stands for a run in an automaton, and for nothing else there."""
+_WITHOUT_STANDING = common(ANY, complement(((STANDING.start, STANDING.stop - 1),)))
+_IN_RUNS = complement(((0, 0), (0x3C, 0x3C), (0x7C, 0x7C), (0xD800, 0xDFFF)))
+_MOST_STEPS, _LONGEST = 24, 8000
+"""Repetitions that are steps of an automaton, beyond which a run is one step; and what a run may have to have."""
+_ONE = (op.LITERAL, op.NOT_LITERAL, op.ANY, op.IN)
+"""Nodes that take one character."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A character of a class so many times."""
+
+    ranges: Ranges
+    least: int
+    most: int
+
 
 class _Nfa:
     """Thompson's construction, state by state."""
 
-    def __init__(self, where: str) -> None:
-        self.where = where
+    def __init__(self, where: str, runs: "list[Run] | None" = None, most: int = _MOST_TIMES) -> None:
+        self.where, self._runs, self._most = where, runs, most
         self.empty: list[list[int]] = []
         self.moves: list[list[tuple[Ranges, int]]] = []
 
@@ -67,6 +85,12 @@ class _Nfa:
 
     def _repeat(self, value: tuple[int, Any, Any], start: int) -> int:
         least, most, inner = value
+        if self._runs is not None:
+            endless = most is op.MAXREPEAT
+            if (least if endless else most) > _MOST_STEPS and least <= _LONGEST and (ranges := self._one(inner)):
+                start = self._run(Run(ranges, least, least if endless else most), start)
+                return self._repeat((0, most, inner), start) if endless else start
+            most = most if endless else min(most, least + self._most)
         if least > _MOST_TIMES or (most is not op.MAXREPEAT and most > _MOST_TIMES):
             self._refuse(f"more than {_MOST_TIMES} repetitions")
         for _ in range(least):
@@ -83,9 +107,28 @@ class _Nfa:
         self.empty[start].append(end)
         return end
 
+    def _one(self, inner: Any) -> Ranges:
+        """The characters of a run, but for those of `<|`, which could then arise where it meets others."""
+        if len(inner) != 1 or inner[0][0] not in _ONE:
+            return ()
+        kind, value = inner[0]
+        return common(_characters(kind, value, self), _IN_RUNS)
+
+    def _run(self, run: "Run", start: int) -> int:
+        """A run as one step, by a code point that stands for it."""
+        assert self._runs is not None
+        if run not in self._runs:
+            self._runs.append(run)
+        if len(self._runs) > len(STANDING):
+            self._refuse(f"more than {len(STANDING)} long repetitions")
+        end, point = self.state(), STANDING[self._runs.index(run)]
+        self.moves[start].append((((point, point),), end))
+        return end
+
     def _move(self, ranges: Ranges, start: int) -> int:
         end = self.state()
-        self.moves[start].append((common(ranges, ANY), end))
+        taken = ANY if self._runs is None else _WITHOUT_STANDING
+        self.moves[start].append((common(ranges, taken), end))
         return end
 
     def _refuse(self, what: Any) -> Any:
@@ -133,69 +176,62 @@ def _class_part(kind: Any, value: Any, nfa: _Nfa, negated: bool) -> Ranges:
 
 def pattern_automaton(pattern: str, where: str) -> Automaton:
     """The strings that a pattern matches somewhere. Raises Glm4Error for what can't be translated."""
-    nodes, ahead = _split_ahead(_parsed(pattern, where))
-    if len(re.findall(r"\(\?[=!]", pattern)) > len(ahead):
-        _refuse_pattern(pattern, where)
-    whole = _deterministic(_searching(_branches(nodes), where), where)
-    for wanted, inner in ahead:
-        other = _deterministic(_searching([[_BEGINNING, *each] for each in _branches(inner)], where), where)
-        whole = both(whole, other if wanted else negated(other), where)
-    return whole
+    expression = parsed(pattern, where)
+    found = _deterministic(_searching(_branches(expression.nodes), _Nfa(where)), where)
+    return _after(expression, found, where)
 
 
-def _parsed(pattern: str, where: str) -> list[Any]:
-    if re.search(r"\\[pPkAzZ]|\(\?[^:=!]", pattern) or "\0" in pattern:
-        _refuse_pattern(pattern, where)
-    try:
-        return list(parser.parse(_as_python(pattern)))
-    except (re.error, RecursionError, OverflowError) as error:
-        raise Glm4Error(f"{where} {pattern[:60]!r} is no regular expression: {error}") from error
+def whole_automaton(pattern: str, where: str, runs: list[Run], most: int = _MOST_TIMES) -> Automaton:
+    """The strings that a pattern matches from their beginning to their end.
+
+    A long run of a class is one character of `STANDING`, by its place in `runs`, to which it is added. What else may
+    be repeated more often than must be is repeated `most` times more at most, or without an end. Raises Glm4Error for
+    what can't be translated.
+    """
+    expression = parsed(pattern, where, whole=True)
+    branches = [_within(each) for each in _branches(expression.nodes)]
+    nfa = _Nfa(where, None if expression.ahead else runs, most)
+    return _after(expression, _deterministic(_searching(branches, nfa), where), where)
 
 
-def _refuse_pattern(pattern: str, where: str) -> NoReturn:
-    hint = "Leave out look-behinds, names and Unicode classes, and look-aheads but after its ^."
-    raise Glm4Error(f"{where} {pattern[:60]!r} can't be guided", hint)
+def _after(expression: Expression, found: Automaton, where: str) -> Automaton:
+    """Those of the strings that an expression's look-aheads allow."""
+    for wanted, inner in expression.ahead:
+        branches = [[BEGINNING, *each] for each in _branches(inner)]
+        other = _deterministic(_searching(branches, _Nfa(where)), where)
+        found = both(found, other if wanted else negated(other), where)
+    return found
 
 
-def _split_ahead(nodes: list[Any]) -> tuple[list[Any], list[tuple[bool, list[Any]]]]:
-    """A pattern without the look-aheads that follow its `^`, and those: whether each must match, and what."""
-    count = 0
-    if nodes[:1] == [_BEGINNING]:
-        while nodes[1 + count :] and nodes[1 + count][0] in (op.ASSERT, op.ASSERT_NOT):
-            count += 1
-    ahead = [(kind is op.ASSERT, list(inner)) for kind, (_, inner) in nodes[1 : 1 + count]]
-    return nodes[:1] + nodes[1 + count :], ahead
+def _within(nodes: Nodes) -> Nodes:
+    """An alternative between anchors, whether it has any of its own or not."""
+    inner = nodes[nodes[:1] == [BEGINNING] :]
+    return [BEGINNING, *(inner[:-1] if inner[-1:] == [_END] else inner), _END]
 
 
-def _searching(branches: list[list[Any]], where: str) -> tuple[_Nfa, int, set[int]]:
-    nfa = _Nfa(where)
+def _searching(branches: list[Nodes], nfa: _Nfa) -> tuple[_Nfa, int, set[int]]:
     start, ends = nfa.state(), set()
     for branch in branches:
         ends.add(_anchored(nfa, branch, start))
     return nfa, start, ends
 
 
-def _as_python(pattern: str) -> str:
-    r"""Two of ECMA's escapes in Python's spelling: `\/` and `\cA`."""
-    pattern = re.sub(r"\\c([A-Za-z])", lambda found: f"\\x{ord(found.group(1)) % 32:02x}", pattern)
-    return re.sub(
-        r"\\(.)", lambda found: found.group() if found.group(1) not in "/-" else "\\" + found.group(1), pattern
-    )
-
-
-def _branches(nodes: list[Any]) -> list[list[Any]]:
-    """A pattern's alternatives, also those inside of one group that is all of it."""
-    if len(nodes) == 1 and nodes[0][0] is op.BRANCH:
-        return [each for branch in nodes[0][1][1] for each in _branches(list(branch))]
-    if len(nodes) == 1 and nodes[0][0] is op.SUBPATTERN and not any(nodes[0][1][1:3]):
-        return _branches(list(nodes[0][1][3]))
+def _branches(nodes: Nodes) -> list[Nodes]:
+    """A pattern's alternatives, also those that begin alike or end inside of a group."""
+    if not nodes:
+        return [nodes]
+    *before, (kind, value) = nodes
+    if kind is op.BRANCH:
+        return [each for branch in value[1] for each in _branches([*before, *branch])]
+    if kind is op.SUBPATTERN and not any(value[1:3]):
+        return _branches([*before, *value[3]])
     return [nodes]
 
 
-def _anchored(nfa: _Nfa, nodes: list[Any], start: int) -> int:
+def _anchored(nfa: _Nfa, nodes: Nodes, start: int) -> int:
     """Append an alternative that may match anywhere but for its anchors; the state after it."""
-    begins = bool(nodes) and nodes[0] == _BEGINNING
-    ends = bool(nodes) and nodes[-1] == (op.AT, op.AT_END)
+    begins = bool(nodes) and nodes[0] == BEGINNING
+    ends = bool(nodes) and nodes[-1] == _END
     inner = nodes[begins : len(nodes) - ends if len(nodes) > begins else None]
     any_text = [(op.MAX_REPEAT, (0, op.MAXREPEAT, [(op.IN, [(op.RANGE, (0, LAST))])]))]
     own = nfa.state()

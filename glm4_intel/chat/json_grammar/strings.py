@@ -4,7 +4,7 @@ A string lies in one rule as far as can be: of a rule that a token leaves, the e
 Nowhere is `<|` written, which begins the special tokens that end a part of a reply: `<\\u007c` means the same.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...errors import Glm4Error
@@ -71,17 +71,23 @@ def string_automata(schema: Mapping[str, Any], where: str) -> list[Automaton]:
 
 
 def automaton_string(source: Automaton, rules: Rules) -> Piece:
-    """The JSON strings whose content an automaton accepts: a rule for each state."""
+    """The JSON strings whose content an automaton accepts."""
+    content = automaton_text(source, rules, _content, _QUOTE)
+    return content if content == NEVER else rules.add(sequence(_QUOTE, content), "string")
+
+
+def automaton_text(source: Automaton, rules: Rules, content: Callable[[Ranges], Piece], end: Piece) -> Piece:
+    """The texts that an automaton accepts, each character written by `content`: a rule for each state."""
     automaton = useful(source)
     if automaton is None:
         return NEVER
     states = [rules.reserve("state") for _ in automaton.edges]
     for state, edges in enumerate(automaton.edges):
-        loops = [_content(ranges) for ranges, to in edges if to == state]
-        ways = [sequence(_content(ranges), states[to]) for ranges, to in edges if to != state]
-        ways += [_QUOTE] if automaton.final[state] else []
+        loops = [content(ranges) for ranges, to in edges if to == state]
+        ways = [sequence(content(ranges), states[to]) for ranges, to in edges if to != state]
+        ways += [end] if automaton.final[state] else []
         rules.define(states[state], sequence(repeated(either(loops), 0, None) if loops else EMPTY, either(ways)))
-    return rules.add(sequence(_QUOTE, states[0]), "string")
+    return states[0]
 
 
 def _content(ranges: Ranges) -> Piece:
@@ -102,32 +108,41 @@ def _counted(least: int, most: int | None, rules: Rules) -> Piece:
         return NEVER
     if least > _CHUNK * _MOST_CHUNKS:
         raise Glm4Error(f"A string of at least {least} characters can't be guided", "Ask for fewer.")
-    if most is None:
-        rest = rules.add(Piece(_ANY_STRING.text.removeprefix('"\\"" ')), "rest")
-    else:
-        rest = _up_to(most - least, most > _EXACT, rules)
-    if max(least, most or 0) <= _EXACT:
-        return sequence(_QUOTE, _exactly(least, rest, rules))
+    if most is not None:
+        return sequence(_QUOTE, counted(_CHARACTER, least, most, _QUOTE, rules))
+    rest = rules.add(Piece(_ANY_STRING.text.removeprefix('"\\"" ')), "rest")
+    if least <= _EXACT:
+        return sequence(_QUOTE, _exactly(_CHARACTER, least, rest, rules))
     chunks, first = divmod(least, _CHUNK)
-    return sequence(_QUOTE, _chunks(chunks, chunks, rules), _exactly(first, EMPTY, rules), rest)
+    return sequence(_QUOTE, _chunks(_CHARACTER, chunks, chunks, rules), _exactly(_CHARACTER, first, EMPTY, rules), rest)
 
 
-def _up_to(count: int, by_chunks: bool, rules: Rules) -> Piece:
-    """So many characters at most, and the quote. What chunks leave over shares the rules of a chunk's end."""
+def counted(character: Piece, least: int, most: int, end: Piece, rules: Rules) -> Piece:
+    """So many of a character, and the end. Of very many, fewer are let through."""
+    rest = _up_to(character, most - least, most > _EXACT, end, rules)
+    if most <= _EXACT:
+        return _exactly(character, least, rest, rules)
+    chunks, first = divmod(least, _CHUNK)
+    before = _chunks(character, chunks, chunks, rules)
+    return sequence(before, _exactly(character, first, EMPTY, rules), rest)
+
+
+def _up_to(character: Piece, count: int, by_chunks: bool, end: Piece, rules: Rules) -> Piece:
+    """So many characters at most, and the end. What chunks leave over shares the rules of a chunk's end."""
     chunks, left = divmod(count - _CHUNK + 1, _CHUNK) if by_chunks and count >= _CHUNK else (0, 0)
-    end = _QUOTE
+    rest = end
     for _ in range(_CHUNK - 1 if chunks or left else count):
-        end = rules.add(either([sequence(_CHARACTER, end), _QUOTE]), "state")
-    more = repeated(_exactly(left, EMPTY, rules), 0, 1) if left else EMPTY
-    return sequence(_chunks(0, min(chunks, _MOST_CHUNKS), rules), more, end)
+        rest = rules.add(either([sequence(character, rest), end]), "state")
+    more = repeated(_exactly(character, left, EMPTY, rules), 0, 1) if left else EMPTY
+    return sequence(_chunks(character, 0, min(chunks, _MOST_CHUNKS), rules), more, rest)
 
 
-def _chunks(least: int, most: int, rules: Rules) -> Piece:
-    return repeated(_exactly(_CHUNK, EMPTY, rules), least, most) if most else EMPTY
+def _chunks(character: Piece, least: int, most: int, rules: Rules) -> Piece:
+    return repeated(_exactly(character, _CHUNK, EMPTY, rules), least, most) if most else EMPTY
 
 
-def _exactly(count: int, rest: Piece, rules: Rules) -> Piece:
+def _exactly(character: Piece, count: int, rest: Piece, rules: Rules) -> Piece:
     """So many characters, and what comes after them."""
     for _ in range(count):
-        rest = rules.add(sequence(_CHARACTER, rest), "state")
+        rest = rules.add(sequence(character, rest), "state")
     return rest

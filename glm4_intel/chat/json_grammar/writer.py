@@ -42,8 +42,9 @@ class Writer:
         self._written: dict[str, Piece] = {}
         self._depth = 0
 
-    def grammar(self, schema: Any, where: str) -> str:
+    def grammar(self, where: str) -> str:
         """The whole grammar. Raises Glm4Error where no finite value satisfies the schema."""
+        schema = self.branches.whole
         root = self.form(schema, where)
         if root == NEVER or not self.rules.finite(root):
             shown = f"{schema!r}" if len(f"{schema!r}") < 80 else "a schema"
