@@ -2,8 +2,9 @@
 
     python benchmarks/export.py CHECKPOINT [CHECKPOINT …] --out FOLDER [--baseline CHECKPOINT]
 
-Ours without and with the second way for prompts. Each is a process of its own, begun with cold file caches where that can be had (root on Linux). Wall time, the peak of
-anonymous memory (of the process and its children, ten times a second), and of the disk that the folder takes.
+Ours without and with the second way for prompts. Each is a process of its own, begun with cold file caches where that
+can be had (root on Linux). Wall time, the peak of anonymous memory (of the process and its children, ten times a
+second), and of the disk that the folder takes.
 """
 
 import argparse
