@@ -11,7 +11,9 @@ so those want `peaked.py` first.
 
 import argparse
 import statistics
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ import openvino
 import openvino_genai
 
 from environment import environment
-from glm4_intel.devices import properties
+from glm4_intel.devices import parse_properties, properties
 from glm4_intel.machine.huge_pages import collapse_since, private_regions
 
 _PIECE = 1024
@@ -37,13 +39,15 @@ def main() -> None:
     parser.add_argument("--lengths", type=int, nargs="*", default=[32, 64, 128, 512, 2048])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tokens", type=int, default=32, help="written after a short prompt, to time a token")
+    parser.add_argument("--also", nargs="*", default=[], metavar="DIR,KEY=VALUE,…",
+                        help="further contestants, as `chat` but for these properties")  # fmt: skip
     args = parser.parse_args()
     print(environment(), flush=True)
     pipelines = {
         "defaults": openvino_genai.LLMPipeline(str(args.int4), "CPU"),
         "chat": _as_we_load(args.int4),
         "chat, int8 prefill": _as_we_load(args.int8_prefill),
-    }
+    } | {text.rpartition("/")[2]: _as_we_load(*_contestant(text)) for text in args.also}
     for pipeline in pipelines.values():
         _reply(pipeline, 100, 2)  # packs the weights of both ways
     print("".join(f"{name:>21}" for name in ("", *pipelines)) + "   (medians, ms)")
@@ -56,14 +60,18 @@ def main() -> None:
         print(f"{f'first of {length}':>21}{ratios}", flush=True)
 
 
-def _as_we_load(directory: Path) -> Any:
+def _contestant(text: str) -> tuple[Path, dict[str, str]]:
+    directory, *given = text.split(",")
+    return Path(directory), parse_properties(given)
+
+
+def _as_we_load(directory: Path, given: Mapping[str, str] = MappingProxyType({})) -> Any:
     """The directory as the runtime loads it in the profile `chat`, but without a cache of prefixes."""
     scheduler = openvino_genai.SchedulerConfig()
     scheduler.max_num_batched_tokens, scheduler.enable_prefix_caching, scheduler.cache_size = _PIECE, False, 4
     before = private_regions()
-    pipeline = openvino_genai.LLMPipeline(
-        str(directory), "CPU", scheduler_config=scheduler, **properties("CPU", "chat")
-    )
+    chat = properties("CPU", "chat") | dict(given)
+    pipeline = openvino_genai.LLMPipeline(str(directory), "CPU", scheduler_config=scheduler, **chat)
     _reply(pipeline, 100, 2)
     collapse_since(before)
     return pipeline

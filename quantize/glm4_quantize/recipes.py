@@ -53,6 +53,8 @@ class Recipe:
     """Patterns of the products that stay in one way, such as layers.3.* or *.down_proj."""
     int8_prefill_smoothing: bool = False
     """Outliers of the activations are moved into the int8 weights, by data (`int8_prefill.smoothing`)."""
+    bf16_attention: bool = False
+    """Attention in bf16 whatever the precision of the rest, on a CPU that has it: for long prompts (`attention`)."""
     calibrated: bool = False
     """Whether data is used. The three methods above and most sensitivities cannot do without."""
 
@@ -70,7 +72,8 @@ class Recipe:
         _require(
             not (self.int8_prefill and self.lora_correction), "int8_prefill with lora_correction", "either of them"
         )
-        _require(not self.int8_prefill or self.targets == ("CPU",), f"int8_prefill for {self.targets}", "CPU")
+        for name in ("int8_prefill", "bf16_attention"):
+            _require(not getattr(self, name) or self.targets == ("CPU",), f"{name} for {self.targets}", "CPU")
         for name in ("int8_prefill_except", "int8_prefill_smoothing"):
             _require(self.int8_prefill or not getattr(self, name), f"{name} without a second way", "int8_prefill")
         if self.calibrated:
@@ -105,7 +108,7 @@ class Recipe:
         described = ", ".join(f"{key} {value}" for key, value in changes.items())
         npu = values["mode"] == "int4_sym" and values["group_size"] in (PER_ROW, 128)
         values["targets"] = tuple(target for target in self.targets if target != "NPU" or npu)
-        if values["int8_prefill"]:
+        if values["int8_prefill"] or values["bf16_attention"]:
             values["targets"] = ("CPU",)
         return Recipe(**values | {"name": f"{self.name}+", "reason": f"{self.reason} Changed by hand: {described}."})
 

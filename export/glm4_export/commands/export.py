@@ -50,6 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="products that stay in int4 alone: layers.3.mlp.down_proj,layers.*.o_proj")  # fmt: skip
     recipe.add_argument("--int8-prefill-smoothing", action=argparse.BooleanOptionalAction, default=None,
                         help="move outliers of activations into the int8 weights, by calibration samples")  # fmt: skip
+    recipe.add_argument("--bf16-attention", action=argparse.BooleanOptionalAction, default=None,
+                        help="attention in bf16 beside products in int4 and int8, on the CPU")  # fmt: skip
     for method in METHODS:
         name = f"--{method.replace('_', '-')}"
         recipe.add_argument(name, action=argparse.BooleanOptionalAction, default=None, help=f"NNCF's {method}")
@@ -113,7 +115,7 @@ def _fidelity(found: dict[str, Any]) -> str:
 
 def _recipe(args: argparse.Namespace) -> Recipe:
     names: Sequence[str] = ("mode", "group_size", "ratio", "backup", "lm_head", "sensitivity", "int8_prefill",
-                            "int8_prefill_except", "int8_prefill_smoothing", *METHODS)  # fmt: skip
+                            "int8_prefill_except", "int8_prefill_smoothing", "bf16_attention", *METHODS)  # fmt: skip
     changes = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     recipe = recipe_named(args.recipe).with_overrides(**changes)
     if args.calibration and not recipe.reads_samples:

@@ -84,6 +84,7 @@ class OpenVINOMaker:
 
     def _weights(self, work: Work) -> _Reference:
         """Write the IR; what it will be compared with, if it will be."""
+        from glm4_quantize.attention import compute_attention_in_bf16
         from glm4_quantize.compress import compress, has_own_progress
         from glm4_quantize.int8_prefill import add_int8_prefill
 
@@ -108,6 +109,8 @@ class OpenVINOMaker:
             progress.stage("saving")
             if int8:
                 add_int8_prefill(compressed, original, int8)
+            if recipe.bf16_attention:
+                compute_attention_in_bf16(compressed)
             convert.save(compressed, config, work.directory / "openvino_model.xml", recipe.mode != "none")
         return reference
 
