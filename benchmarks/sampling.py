@@ -3,12 +3,11 @@
     python benchmarks/sampling.py DIR
 
 DIR is a model directory with GLM-4's vocabulary of 151,552; its weights may be random, and are best small. Random
-weights give a nearly flat distribution, of which top_p has to sort all; to have a peaked one, as a trained model's is,
-the same graph gets -1.6 log(rank) added to its logits, ranks drawn at random (Zipf's law). Bare openvino_genai.
+weights give a nearly flat distribution, of which top_p has to sort all; the peaked one is `peaked.py`'s. Bare
+openvino_genai.
 """
 
 import argparse
-import shutil
 import statistics
 import tempfile
 from pathlib import Path
@@ -17,9 +16,9 @@ from typing import Any
 import numpy as np
 import openvino
 import openvino_genai
-from openvino import opset13
 
 from environment import environment
+from peaked import peaked
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "greedy": {"do_sample": False},
@@ -39,22 +38,8 @@ def main() -> None:
     args = parser.parse_args()
     print(environment())
     with tempfile.TemporaryDirectory() as folder:
-        for name, directory in (("flat", args.model), ("peaked", _peaked(args.model, Path(folder) / "peaked"))):
+        for name, directory in (("flat", args.model), ("peaked", peaked(args.model, Path(folder) / "peaked"))):
             print(f"{name}: {_row(directory, args.rounds, args.tokens)}", flush=True)
-
-
-def _peaked(model: Path, out: Path) -> Path:
-    """The model with Zipf's law added to its logits."""
-    shutil.copytree(model, out, ignore=shutil.ignore_patterns("openvino_model.*"))
-    graph = openvino.Core().read_model(model / "openvino_model.xml")
-    logits = graph.output("logits").get_node().input_value(0)
-    ranks = np.random.default_rng(0).permutation(logits.get_partial_shape()[-1].get_length()) + 1
-    added = opset13.add(logits, opset13.constant((-1.6 * np.log(ranks)).astype(np.float32)))
-    graph.output("logits").get_node().input(0).replace_source_output(added.output(0))
-    logits.get_tensor().set_names(set())
-    added.output(0).get_tensor().set_names({"logits"})
-    openvino.save_model(graph, out / "openvino_model.xml", compress_to_fp16=False)
-    return out
 
 
 def _row(directory: Path, rounds: int, tokens: int) -> str:

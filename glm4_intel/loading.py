@@ -82,6 +82,8 @@ def load_in_place_of(
 def _load(directory: ModelDirectory, options: LoadOptions, machine: Machine, progress: Progress) -> Runtime:
     engine, before = engine_for(directory, options.backend), huge_pages.private_regions()
     plan = engine.plan(directory, options, machine)
+    if plan.note:
+        log.warning("%s", plan.note)
     tokenizer = ChatTokenizer.from_directory(directory.path)
     defaults = GenerationParams.from_generation_config(directory.generation)
     plan, backend = _created(engine, plan, directory, options, machine, progress)

@@ -45,6 +45,13 @@ def nano(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def prefill_nano(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The nano model with a second way for prompts, compared with its checkpoint."""
+    out = tmp_path_factory.mktemp("models") / "nano-int8-prefill"
+    return make("nano", out, OpenVINOMaker(recipe=RECIPES["cpu-int8-prefill"], check=True))
+
+
+@pytest.fixture(scope="session")
 def npu_nano(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The nano model exported with the npu recipe."""
     return make("nano", tmp_path_factory.mktemp("models") / "nano-npu", OpenVINOMaker(recipe=RECIPES["npu"]))

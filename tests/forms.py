@@ -121,6 +121,30 @@ def _write_tokenizer(glm: Path, out: Path) -> None:
     (out / "tokenizer_config.json").write_text(json.dumps(settings))
 
 
+def with_outliers(checkpoint: Path, out: Path, columns: int = 3, factor: float = 64.0) -> Path:
+    """A checkpoint that computes the same with some columns of the activations so many times as large: norms' weights
+    are multiplied, and the products' after them divided; down's activations by the rows of up."""
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(checkpoint, out, copy_function=shutil.copyfile)
+    file, random = out / "model.safetensors", torch.Generator().manual_seed(0)
+    tensors = load_file(file)
+    layers = read_config(checkpoint)["num_hidden_layers"]
+    for prefix in (f"model.layers.{layer}." for layer in range(layers)):
+        attention = [f"self_attn.{each}_proj" for each in "qkv"]
+        for norm, products in (("input_layernorm", attention), ("post_attention_layernorm", ["mlp.gate_up_proj"])):
+            some = torch.randperm(len(tensors[f"{prefix}{norm}.weight"]), generator=random)[:columns]
+            tensors[f"{prefix}{norm}.weight"][some] *= factor
+            for product in products:
+                tensors[f"{prefix}{product}.weight"][:, some] /= factor
+        down = tensors[f"{prefix}mlp.down_proj.weight"]
+        some = torch.randperm(down.shape[1], generator=random)[:columns]
+        down[:, some] /= factor
+        tensors[f"{prefix}mlp.gate_up_proj.weight"][down.shape[1] + some] *= factor
+    save_file(tensors, file, metadata={"format": "pt"})
+    return out
+
+
 def random_checkpoint(texts: Path, out: Path, layout: str = "glm", **changes: Any) -> Path:
     """Two layers of random bf16 weights in an architecture, with the tokenizer and template of `texts`."""
     import transformers

@@ -43,6 +43,10 @@ class Plan:
     """What was asked for, and for the rest what the profile has."""
     reason: str = ""
     """Why this device was taken; empty where it was asked for."""
+    one_way: bool = False
+    """Whether the second way for prompts, which the directory has, is left out."""
+    note: str = ""
+    """What is worth knowing of it, in a line."""
 
 
 class Backend(Protocol):

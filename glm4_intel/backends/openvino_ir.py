@@ -51,7 +51,23 @@ def chosen(directory: ModelDirectory, options: LoadOptions, machine: Machine) ->
     choice = _choice(directory, options, machine)
     _require_made_for(directory, choice.device)
     check_properties(choice.device.name, options.properties)
-    return choice, properties(choice.device.name, options.profile) | dict(options.properties)
+    given = properties(choice.device.name, options.profile)
+    if directory.manifest and directory.manifest.recipe.get("bf16_attention"):
+        given = _for_attention_in_bf16(directory.path, choice.device, given)
+    return choice, given | dict(options.properties)
+
+
+def _for_attention_in_bf16(directory: Path, device: Device, given: dict[str, Any]) -> dict[str, Any]:
+    """The properties with a cache that attention in bf16 can read, which is of bf16 itself or of u8.
+
+    Raises Glm4Error for a processor without bf16, where the engine would fail at the first token.
+    """
+    if "BF16" not in device.capabilities:
+        raise Glm4Error(
+            f"{directory} computes attention in bf16, which {device.name} has no instructions for",
+            "Export it again with --no-bf16-attention.",
+        )
+    return given | ({"KV_CACHE_PRECISION": "bf16"} if given.get("KV_CACHE_PRECISION") in ("f16", "f32") else {})
 
 
 def require_ir(directory: Path) -> None:

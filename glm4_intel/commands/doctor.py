@@ -109,6 +109,7 @@ def judge(path: Path, machine: "Machine") -> dict[str, Any]:
         "longest_context": plan.context,
         "weights": plan.footprint.weights,
         "bytes": asdict(plan.footprint) | {"total": plan.footprint.total},
+        "note": plan.note,
     }
 
 
@@ -201,10 +202,11 @@ def _memory_line(memory: dict[str, int]) -> str:
 def _model_lines(model: dict[str, Any]) -> list[str]:
     if not model["runs"]:
         return [f"{model['directory']}: {model['problem']}", f"        → {model['hint']}"]
-    return [
+    line = (
         f"{model['directory']}: {model['weights'] / 1e9:.2f} GB of weights, on {model['device']} ({model['reason']}), "
         f"context up to {model['longest_context']:,} tokens, {model['bytes']['total'] / 1e9:.2f} GB of memory"
-    ]
+    )
+    return [line, f"        {model['note']}"] if model["note"] else [line]
 
 
 def _version() -> str | None:

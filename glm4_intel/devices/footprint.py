@@ -1,7 +1,8 @@
 """How much memory a model takes on a device, and how long a context that leaves room for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,11 @@ _VALUE_BYTES = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "u8": 1.13, "i8": 1.13, "u4
 """Bytes of a value in the KV cache, the scales of quantized ones included: two f32 for 64 values, in the worst case."""
 _ENGINE = 256 << 20
 """What the engine and Python take besides: measured at nano size."""
+
+
+PRODUCTS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_up_proj",
+            "mlp.down_proj")  # fmt: skip
+"""The products with weights of a decoder layer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,17 +63,33 @@ def read_per_token(config: Mapping[str, Any], weights: int, context: int, embedd
 def read_in_int4(directory: ModelDirectory) -> int:
     """Bytes of the weights that computing one token reads: none of a second way for prompts, which is in int8."""
     recipe = directory.manifest.recipe if directory.manifest else {}
-    second = (
-        directory.config["num_hidden_layers"] * layer_weights(directory.config) if recipe.get("int8_prefill") else 0
-    )
-    return weights_bytes(directory.path) - second
+    second = in_two_ways(directory.config, recipe.get("int8_prefill_except", ())) if recipe.get("int8_prefill") else {}
+    return weights_bytes(directory.path) - sum(second.values())
 
 
 def layer_weights(config: Mapping[str, Any]) -> int:
     """The weights of a decoder layer."""
-    width, heads, head = config["hidden_size"], config["num_attention_heads"], config["head_dim"]
-    attention = width * head * (2 * heads + 2 * config["num_key_value_heads"])
-    return int(attention + 3 * width * config["intermediate_size"])
+    return sum(_product_weights(config).values())
+
+
+def in_two_ways(config: Mapping[str, Any], left_out: Sequence[str] = ()) -> dict[str, int]:
+    """The products that a second way for prompts computes, by names such as layers.0.mlp.down_proj, and the weights of
+    each; those that a pattern of `left_out` matches stay in one way."""
+    layers, products = range(config["num_hidden_layers"]), _product_weights(config).items()
+    named = {f"layers.{layer}.{name}": size for layer in layers for name, size in products}
+    return {name: size for name, size in named.items() if not is_left_out(name, left_out)}
+
+
+def is_left_out(name: str, left_out: Sequence[str]) -> bool:
+    """Whether a pattern, such as layers.3.* or *.down_proj, matches the name."""
+    return any(fnmatchcase(name, pattern) for pattern in left_out)
+
+
+def _product_weights(config: Mapping[str, Any]) -> dict[str, int]:
+    width, inner = config["hidden_size"], config["intermediate_size"]
+    heads, kv = (config[f"num_{kind}_heads"] * config["head_dim"] for kind in ("attention", "key_value"))
+    outputs = (heads, kv, kv, heads, 2 * inner, inner)
+    return {name: width * size for name, size in zip(PRODUCTS, outputs, strict=True)}
 
 
 def memory_needed(directory: ModelDirectory, tokens: int, precision: str = "f16") -> int:

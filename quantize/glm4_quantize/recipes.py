@@ -49,6 +49,12 @@ class Recipe:
     """Low-rank adapters beside each layer that correct its error."""
     int8_prefill: bool = False
     """A second way for prompts, on the CPU: int8 weights beside the int4 ones (`int8_prefill`)."""
+    int8_prefill_except: tuple[str, ...] = ()
+    """Patterns of the products that stay in one way, such as layers.3.* or *.down_proj."""
+    int8_prefill_smoothing: bool = False
+    """Outliers of the activations are moved into the int8 weights, by data (`int8_prefill.smoothing`)."""
+    bf16_attention: bool = False
+    """Attention in bf16 whatever the precision of the rest, on a CPU that has it: for long prompts (`attention`)."""
     calibrated: bool = False
     """Whether data is used. The three methods above and most sensitivities cannot do without."""
 
@@ -66,7 +72,10 @@ class Recipe:
         _require(
             not (self.int8_prefill and self.lora_correction), "int8_prefill with lora_correction", "either of them"
         )
-        _require(not self.int8_prefill or self.targets == ("CPU",), f"int8_prefill for {self.targets}", "CPU")
+        for name in ("int8_prefill", "bf16_attention"):
+            _require(not getattr(self, name) or self.targets == ("CPU",), f"{name} for {self.targets}", "CPU")
+        for name in ("int8_prefill_except", "int8_prefill_smoothing"):
+            _require(self.int8_prefill or not getattr(self, name), f"{name} without a second way", "int8_prefill")
         if self.calibrated:
             _require(bool(self.methods) or self.ratio < 1, "calibration data without a method that uses it", *METHODS)
 
@@ -84,6 +93,11 @@ class Recipe:
         by_data = self.ratio < 1 and self.sensitivity != "weight_quantization_error"
         return self.calibrated or self.scale_estimation or self.gptq or self.lora_correction or by_data
 
+    @property
+    def reads_samples(self) -> bool:
+        """Whether calibration samples are looked at, by NNCF or for smoothing."""
+        return self.needs_data or self.int8_prefill_smoothing
+
     def with_overrides(self, **changes: Any) -> "Recipe":
         """This recipe with single values changed, and a name and targets that say so."""
         if not changes:
@@ -94,7 +108,7 @@ class Recipe:
         described = ", ".join(f"{key} {value}" for key, value in changes.items())
         npu = values["mode"] == "int4_sym" and values["group_size"] in (PER_ROW, 128)
         values["targets"] = tuple(target for target in self.targets if target != "NPU" or npu)
-        if values["int8_prefill"]:
+        if values["int8_prefill"] or values["bf16_attention"]:
             values["targets"] = ("CPU",)
         return Recipe(**values | {"name": f"{self.name}+", "reason": f"{self.reason} Changed by hand: {described}."})
 
@@ -103,8 +117,9 @@ class Recipe:
 
 
 METHODS = ("awq", "scale_estimation", "gptq", "lora_correction")
+_SECOND_WAY = ("int8_prefill", "int8_prefill_except", "int8_prefill_smoothing")
 _DEFAULTS = {field.name: field.default for field in fields(Recipe) if field.name in
-             ("ratio", "lm_head", "backup", "sensitivity", "int8_prefill", "calibrated", *METHODS)}  # fmt: skip
+             ("ratio", "lm_head", "backup", "sensitivity", "calibrated", *_SECOND_WAY, *METHODS)}  # fmt: skip
 _ALL = ("CPU", "GPU", "NPU")
 _CPU_GPU = ("CPU", "GPU")
 

@@ -109,8 +109,10 @@ class RowCompressor:
         self._cores, self._read, self._block = cores, read, block
         self._requests: dict[Any, list[Any]] = {}
 
-    def compress(self, weight: openvino.Tensor, config: WeightCompressionConfig) -> CompressedWeight:
-        """The weight [rows, columns] compressed."""
+    def compress(
+        self, weight: openvino.Tensor, config: WeightCompressionConfig, factors: np.ndarray | None = None
+    ) -> CompressedWeight:
+        """The weight [rows, columns] compressed, its columns multiplied by `factors` first, which are powers of two."""
         (rows, columns), group = weight.shape, config.group_size
         row = (columns,) if group == -1 else (columns // group, group)
         step = max(2, 1 << (self._block // columns).bit_length() - 1)  # even: int4 values of two rows share a byte
@@ -129,6 +131,8 @@ class RowCompressor:
                 request, values = requests[size][thread], self._read(start + first * width, size * width)
                 if values is None:
                     values = _rows(weight, first, size)
+                if factors is not None:
+                    values = _scaled(values, weight.element_type.to_string(), factors)
                 part = openvino.Tensor(values, openvino.Shape([size, *row]), weight.element_type)
                 require_finite(part.data, weight.element_type.to_string())
                 request.set_input_tensor(part)
@@ -166,6 +170,15 @@ def _model(weight: openvino.Tensor, config: WeightCompressionConfig, shape: tupl
             config, parameters, shape, reduction_axes=(len(shape) - 1,), return_nodes=True
         )
     return openvino.Model(results, inputs)
+
+
+def _scaled(values: np.ndarray, kind: str, factors: np.ndarray) -> np.ndarray:
+    """The bytes of rows whose columns are multiplied by powers of two, which no value is rounded by."""
+    if kind == "bf16":
+        wide = (values.view(np.uint16).astype(np.uint32) << 16).view(np.float32).reshape(-1, len(factors)) * factors
+        return (wide.view(np.uint32) >> 16).astype(np.uint16).reshape(-1).view(np.uint8)
+    own = {"f16": np.float16, "f32": np.float32}[kind]
+    return (values.view(own).reshape(-1, len(factors)) * factors).astype(own).reshape(-1).view(np.uint8)
 
 
 def _rows(tensor: openvino.Tensor, first: int, size: int) -> np.ndarray:

@@ -51,12 +51,6 @@ def int8(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.fixture(scope="module")
-def prefill_nano(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("models") / "nano-int8-prefill"
-    return make("nano", out, OpenVINOMaker(recipe=RECIPES["cpu-int8-prefill"], check=True))
-
-
-@pytest.fixture(scope="module")
 def prefill_glm(prefill_nano: Path) -> Iterator[Runtime]:
     with glm4_intel.load(prefill_nano) as runtime:
         yield runtime

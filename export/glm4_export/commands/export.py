@@ -46,9 +46,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help=f"what chooses the layers to spare: {', '.join(get_args(Sensitivity))}")  # fmt: skip
     recipe.add_argument("--int8-prefill", action=argparse.BooleanOptionalAction, default=None,
                         help="a second way for prompts, on the CPU: int8 weights beside the int4 ones")  # fmt: skip
+    recipe.add_argument("--int8-prefill-except", type=_patterns, metavar="NAMES",
+                        help="products that stay in int4 alone: layers.3.mlp.down_proj,layers.*.o_proj")  # fmt: skip
+    recipe.add_argument("--int8-prefill-smoothing", action=argparse.BooleanOptionalAction, default=None,
+                        help="move outliers of activations into the int8 weights, by calibration samples")  # fmt: skip
+    recipe.add_argument("--bf16-attention", action=argparse.BooleanOptionalAction, default=None,
+                        help="attention in bf16 beside products in int4 and int8, on the CPU")  # fmt: skip
     for method in METHODS:
         name = f"--{method.replace('_', '-')}"
         recipe.add_argument(name, action=argparse.BooleanOptionalAction, default=None, help=f"NNCF's {method}")
+
+
+def _patterns(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def run(args: argparse.Namespace) -> int:
@@ -72,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         if args.push_to_hub:
             _push(args.out, args.push_to_hub, progress)
     if maker.check:
-        print(_checked(args.out))
+        print(*_checked(args.out), sep="\n")
     return 0
 
 
@@ -83,10 +93,19 @@ def _push(out: Path, repository: str, progress: Progress) -> None:
     push(out, repository)
 
 
-def _checked(out: Path) -> str:
-    """What `--check` has found, in a line."""
+def _checked(out: Path) -> list[str]:
+    """What `--check` has found, in a line; with a second way for prompts, in one for each and what its products err."""
     manifest = read_manifest(out)
-    found = ((manifest.verification or {}) if manifest else {})["fidelity"]
+    found = (manifest.verification or {}) if manifest else {}
+    lines = [_fidelity(found["fidelity"])]
+    if "fidelity_int8_prefill" in found:
+        from ..openvino.int8_products import told
+
+        lines += [f"prompts in int8: {_fidelity(found['fidelity_int8_prefill'])}", *told(found["int8_prefill_errors"])]
+    return lines
+
+
+def _fidelity(found: dict[str, Any]) -> str:
     return (
         f"over {found['tokens']} tokens: {found['agreement']:.1%} agree, "
         f"KL divergence {found['kl_divergence']:.4f} nats, "
@@ -95,10 +114,11 @@ def _checked(out: Path) -> str:
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:
-    names: Sequence[str] = ("mode", "group_size", "ratio", "backup", "lm_head", "sensitivity", "int8_prefill", *METHODS)
+    names: Sequence[str] = ("mode", "group_size", "ratio", "backup", "lm_head", "sensitivity", "int8_prefill",
+                            "int8_prefill_except", "int8_prefill_smoothing", "bf16_attention", *METHODS)  # fmt: skip
     changes = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     recipe = recipe_named(args.recipe).with_overrides(**changes)
-    if args.calibration and not recipe.needs_data:
+    if args.calibration and not recipe.reads_samples:
         if recipe.methods:
             return recipe.with_overrides(calibrated=True)
         raise Glm4Error(f"The recipe {recipe.name} uses no calibration data", "Leave --calibration out, or add --awq.")

@@ -39,7 +39,8 @@ def _compressed(checkpoint: Checkpoint, recipe: Recipe) -> int:
     head = primary if recipe.lm_head == "mode" else backup
     if not recipe.is_int4:
         backup = head = primary
-    int8 = layers * _bits("int8_sym", PER_ROW) if recipe.int8_prefill else 0
+    second = footprint.in_two_ways(config, recipe.int8_prefill_except) if recipe.int8_prefill else {}
+    int8 = sum(second.values()) * _bits("int8_sym", PER_ROW)
     bits = int8 + layers * (recipe.ratio * primary + (1 - recipe.ratio) * backup) + embedding * (backup + head)
     return int(bits / 8)
 

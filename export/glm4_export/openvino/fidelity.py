@@ -45,21 +45,27 @@ class Reference:
 
 
 def reference(model: PreTrainedModel, texts: list[list[int]], advance: Callable[[int], None]) -> Reference:
-    """What the original makes of the windows, in its own precision.
+    """What the original makes of the windows, in its own precision. `advance` is told 1 for each layer that is done."""
+    hidden = hidden_states(model, texts, advance)
+    return Reference(texts, [states[: len(text)] for states, text in zip(hidden, texts, strict=True)], model.lm_head)
 
-    All windows go through a layer before the next one is touched, so that weights that don't fit into memory are read
-    from their file once, layer after layer. `advance` is told 1 for each layer that is done.
+
+def hidden_states(model: PreTrainedModel, texts: list[list[int]], advance: Callable[[int], None]) -> torch.Tensor:
+    """The last hidden states [texts, tokens of the longest, width], `advance` as for `reference`.
+
+    All texts go through a layer before the next one is touched, so that weights that don't fit into memory are read
+    from their file once, layer after layer.
     """
     longest = max(map(len, texts))
     rows = torch.tensor([text + [text[-1]] * (longest - len(text)) for text in texts])
     hooks = [layer.register_forward_hook(lambda *_: advance(1)) for layer in model.model.layers]
     try:
         with torch.inference_mode():
-            hidden = model.model(rows, use_cache=False).last_hidden_state
+            states: torch.Tensor = model.model(rows, use_cache=False).last_hidden_state
     finally:
         for hook in hooks:
             hook.remove()
-    return Reference(texts, [states[: len(text)] for states, text in zip(hidden, texts, strict=True)], model.lm_head)
+    return states
 
 
 def compare(directory: Path, original: Reference, at_once: int | None = None) -> Fidelity:

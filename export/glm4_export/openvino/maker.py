@@ -3,13 +3,13 @@
 import logging
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, redirect_stdout
+from contextlib import closing, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from glm4_intel.chat.tokenizer import ChatTokenizer
-from glm4_intel.devices import portable_properties
+from glm4_intel.devices import footprint, portable_properties
 from glm4_intel.errors import Glm4Error
 from glm4_quantize.recipes import RECIPES, Recipe
 
@@ -19,9 +19,13 @@ from ..making import Work
 from .estimate import estimate
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from glm4_quantize.int8_prefill import Int8Weight
 
     from .fidelity import Reference
+
+_Reference: TypeAlias = "tuple[Reference | None, Mapping[str, float]]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +52,18 @@ class OpenVINOMaker:
         return self.recipe.to_dict()
 
     def require_fit(self, checkpoint: Checkpoint) -> None:
-        """Any checkpoint fits any recipe; NNCF refuses those that it can't do."""
+        """Any checkpoint fits any recipe, and NNCF refuses those that it can't do; but patterns must match products."""
+        names = footprint.in_two_ways(checkpoint.config)
+        for pattern in self.recipe.int8_prefill_except:
+            if not any(footprint.is_left_out(name, [pattern]) for name in names):
+                layers = checkpoint.config["num_hidden_layers"]
+                raise Glm4Error(
+                    f"No product of the model matches {pattern!r}",
+                    f"They are layers.0 to layers.{layers - 1}, each with {', '.join(footprint.PRODUCTS)}.",
+                )
 
     def require_texts(self, tokenizer: ChatTokenizer) -> None:
-        self._calibration(tokenizer)
+        self._samples(tokenizer)
         if self.check:
             self._windows(tokenizer)
 
@@ -70,8 +82,9 @@ class OpenVINOMaker:
             self._write_model_server_files(work)
         return found
 
-    def _weights(self, work: Work) -> "Reference | None":
+    def _weights(self, work: Work) -> _Reference:
         """Write the IR; what it will be compared with, if it will be."""
+        from glm4_quantize.attention import compute_attention_in_bf16
         from glm4_quantize.compress import compress, has_own_progress
         from glm4_quantize.int8_prefill import add_int8_prefill
 
@@ -80,8 +93,8 @@ class OpenVINOMaker:
 
         recipe, progress, total = self.recipe, work.progress, work.checkpoint.weight_bytes
         model, files = work.load()
-        reference = self._reference(model, work)
-        data = self._calibration(work.tokenizer)
+        data, divisors = self._calibration(work.tokenizer), self._smoothing(model, work)
+        reference = self._reference(model, work, divisors)
         if recipe.mode in ("none", "fp16"):
             progress.stage("checking the weights", total)
             require_finite_weights(model, progress.advance)
@@ -89,18 +102,22 @@ class OpenVINOMaker:
             model = model.half()
         progress.stage("converting to OpenVINO")
         converted, config = convert.convert(model)
-        with closing(files), self._int8_weights(converted, work, files) as int8:
+        with closing(files), self._int8_weights(converted, work, files, divisors) as int8:
             progress.stage(f"compressing the weights: recipe {recipe.name}", total, shown=has_own_progress(recipe))
             original = converted.clone() if int8 else None
             compressed = compress(converted, recipe, data, progress.advance, files.read)
             progress.stage("saving")
             if int8:
                 add_int8_prefill(compressed, original, int8)
+            if recipe.bf16_attention:
+                compute_attention_in_bf16(compressed)
             convert.save(compressed, config, work.directory / "openvino_model.xml", recipe.mode != "none")
         return reference
 
     @contextmanager
-    def _int8_weights(self, model: Any, work: Work, files: Any) -> "Iterator[Mapping[str, Int8Weight]]":
+    def _int8_weights(
+        self, model: Any, work: Work, files: Any, divisors: "Mapping[str, np.ndarray]"
+    ) -> "Iterator[Mapping[str, Int8Weight]]":
         """The weights of the second way for prompts, none where the recipe has none."""
         if not self.recipe.int8_prefill:
             yield {}
@@ -108,14 +125,29 @@ class OpenVINOMaker:
         from glm4_quantize.int8_prefill import int8_weights
 
         work.progress.stage("rounding the weights to int8", work.checkpoint.weight_bytes)
-        with int8_weights(model, work.directory, work.progress.advance, files.read) as weights:
+        left_out = self.recipe.int8_prefill_except
+        with int8_weights(
+            model, work.directory, work.progress.advance, files.read, left_out=left_out, divisors=divisors
+        ) as weights:
             yield weights
 
+    def _smoothing(self, model: Any, work: Work) -> "Mapping[str, np.ndarray]":
+        """What the activations of the second way's products are divided by, where the recipe smooths them."""
+        if not self.recipe.int8_prefill_smoothing:
+            return {}
+        from .int8_products import smoothing
+
+        work.progress.stage("looking at the activations", len(model.model.layers), "layers")
+        return smoothing(model, self._samples(work.tokenizer), work.progress.advance)
+
     def _calibration(self, tokenizer: ChatTokenizer) -> list[list[int]]:
-        """The samples that the recipe needs. Raises Glm4Error for a file that can't be used."""
+        """The samples that NNCF needs. Raises Glm4Error for a file that can't be used."""
+        return self._samples(tokenizer) if self.recipe.needs_data else []
+
+    def _samples(self, tokenizer: ChatTokenizer) -> list[list[int]]:
         from glm4_quantize.calibration import samples
 
-        return samples(tokenizer, self.calibration) if self.recipe.needs_data else []
+        return samples(tokenizer, self.calibration) if self.recipe.reads_samples else []
 
     def _windows(self, tokenizer: ChatTokenizer) -> list[list[int]]:
         """The text to compare over. Raises Glm4Error for one that can't be used."""
@@ -125,17 +157,21 @@ class OpenVINOMaker:
             return texts
         raise Glm4Error(f"{self.check_text} is too short to compare with", "Give a longer text.")
 
-    def _reference(self, model: Any, work: Work) -> "Reference | None":
+    def _reference(self, model: Any, work: Work, divisors: "Mapping[str, np.ndarray]") -> _Reference:
+        """What the IR will be compared with, and the errors of the second way's products."""
         if not self.check:
-            return None
+            return None, {}
         from .fidelity import reference
+        from .int8_products import int8_errors
 
         texts = self._windows(work.tokenizer)
         work.progress.stage("running the uncompressed model", len(model.model.layers), "layers")
-        return reference(model, texts, work.progress.advance)
+        with int8_errors(model, divisors) if self.recipe.int8_prefill else nullcontext({}) as errors:
+            return reference(model, texts, work.progress.advance), errors
 
-    def _compared(self, work: Work, reference: "Reference | None") -> dict[str, Any]:
+    def _compared(self, work: Work, of: _Reference) -> dict[str, Any]:
         """How near the written IR is to the original."""
+        reference, errors = of
         if reference is None:
             return {}
         from .fidelity import compare
@@ -145,9 +181,15 @@ class OpenVINOMaker:
             return {"fidelity": compare(work.directory, reference).to_dict()}
         from glm4_quantize.int8_prefill import TOKENS
 
+        from .int8_products import worst_first
+
+        left_out = self.recipe.int8_prefill_except
         return {
             "fidelity": compare(work.directory, reference, TOKENS).to_dict(),
             "fidelity_int8_prefill": compare(work.directory, reference).to_dict(),
+            "int8_prefill_errors": worst_first(
+                {name: error for name, error in errors.items() if not footprint.is_left_out(name, left_out)}
+            ),
         }
 
     def _write_model_server_files(self, work: Work) -> None:

@@ -1,5 +1,6 @@
 """The paged-attention pipeline: a later turn skips what an earlier one computed."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import openvino_genai
 
 from ...devices import device_error
 from ..base import Plan
+from ..one_way import in_one_way
 from ..turns import EngineThread, Writing, one_after_another
 from .config import generation_config, scheduler_config
 from .streamer import Streamer, telling_faults_of_guides
@@ -34,8 +36,9 @@ def paged_pipeline(plan: Plan) -> Any:
         if engine.draft_model:
             guessing["draft_model"] = openvino_genai.draft_model(engine.draft_model, device, **properties)
         tokenizer = openvino_genai.Tokenizer(plan.directory)
-        return openvino_genai.ContinuousBatchingPipeline(
-            plan.directory, tokenizer, scheduler, device, **properties, **guessing
-        )
+        with in_one_way(plan.directory) if plan.one_way else nullcontext(plan.directory) as directory:
+            return openvino_genai.ContinuousBatchingPipeline(
+                directory, tokenizer, scheduler, device, **properties, **guessing
+            )
     except RuntimeError as error:
         raise device_error(device, error) from error

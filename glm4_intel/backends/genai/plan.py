@@ -25,18 +25,36 @@ def plan(directory: ModelDirectory, options: LoadOptions, machine: Machine) -> P
     """See `base.Engine`. The KV cache holds one whole context, and further conversations as far as memory allows."""
     choice, properties = chosen(directory, options, machine)
     engine = _engine_options(choice.device, options)
-    bare = Footprint(weights=footprint.weights_bytes(directory.path), draft_model=_draft_bytes(directory, engine))
+    both = Footprint(weights=footprint.weights_bytes(directory.path), draft_model=_draft_bytes(directory, engine))
     token = _token_bytes(directory, engine, str(properties.get("KV_CACHE_PRECISION", "f16")))
     static = choice.device.kind == "NPU"
     room = None if options.ignore_limits or static else machine.room_on(choice.device)
     asked = engine.context or (min(directory.context_length, NPU_CONTEXT) if static else None)
+    least = asked or min(footprint.USEFUL_CONTEXT, directory.context_length)
+    bare = _in_ways_that_fit(both, directory, least * token, room)
     context = footprint.context_that_fits(directory, asked, bare, token, room, choice.device.name)
     cached = context if static else _cached_tokens(context, token, None if room is None else room - bare.total)
     return Plan(
         directory=directory.path, device=choice.device, context=context, cached_tokens=cached,
         footprint=replace(bare, cache=cached * token), properties=properties, reason=choice.reason,
-        engine=replace(engine, context=context),
+        engine=replace(engine, context=context), one_way=bare != both, note=_note(bare, both),
     )  # fmt: skip
+
+
+def _in_ways_that_fit(both: Footprint, directory: ModelDirectory, cache: int, room: int | None) -> Footprint:
+    """The footprint with the second way for prompts, where the directory has one, or without it where memory is
+    short."""
+    one = replace(both, weights=footprint.read_in_int4(directory))
+    return both if room is None or both.total + cache <= room else one
+
+
+def _note(taken: Footprint, both: Footprint) -> str:
+    if taken == both:
+        return ""
+    return (
+        "prompts are read in int4, as tokens are: with the int8 way too the model would take "
+        f"{both.total / 1e9:.1f} GB beside its conversations"
+    )
 
 
 def _engine_options(device: Device, options: LoadOptions) -> EngineOptions:

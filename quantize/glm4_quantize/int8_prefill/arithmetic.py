@@ -5,7 +5,7 @@ is what the plugin's low-precision transformations take for int8 activations of 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
@@ -39,11 +39,13 @@ def to_int8(block: Model, weights: Mapping[str, Int8Weight], others: Mapping[str
             node.input(1).replace_source_output(others[name].input_value(1))
     deferred = None
     if found.keys() >= {"mlp.gate_up_proj", "mlp.down_proj"}:
-        deferred = _gate_and_up(*found.pop("mlp.gate_up_proj"))
+        node, down = found["mlp.down_proj"]
+        deferred = _gate_and_up(*found.pop("mlp.gate_up_proj"), down.divisor)
+        found["mlp.down_proj"] = node, replace(down, divisor=None)
     entering: dict[str, _Quantized] = {}
     for name, (node, weight) in found.items():
         source = node.input_value(0).get_node().get_friendly_name()
-        given = entering.setdefault(source, _quantized(node.input_value(0)))
+        given = entering.setdefault(source, _quantized(_smoothed(node.input_value(0), weight)))
         made = op.multiply(_product(given.values, weight), given.unit)
         if name == "mlp.down_proj" and deferred is not None:
             made = op.multiply(made, deferred)
@@ -51,18 +53,27 @@ def to_int8(block: Model, weights: Mapping[str, Int8Weight], others: Mapping[str
     block.validate_nodes_and_infer_types()
 
 
-def _gate_and_up(node: Any, weight: Int8Weight) -> Any:
+def _gate_and_up(node: Any, weight: Int8Weight, divisor: np.ndarray | None) -> Any:
     """Put two products in the place of gate and up and their split; return the unit that up is not multiplied by.
 
     What follows up is a product with the gate and then down's own quantization, which a factor of the whole token does
-    not change: so it is left to the end, where a token has less values.
+    not change: so it is left to the end, where a token has less values. What smooths down's activations, `divisor`, is
+    taken from up's scales.
     """
-    entering = _quantized(node.input_value(0))
+    entering = _quantized(_smoothed(node.input_value(0), weight))
     (split,) = (target.get_node() for target in node.output(0).get_target_inputs())
-    gate, up = (_product(entering.values, half) for half in weight.halves())
+    upper, lower = weight.halves()
+    if divisor is not None:
+        lower = replace(lower, scale=lower.scale / divisor[:, None])
+    gate, up = _product(entering.values, upper), _product(entering.values, lower)
     _replace(split.output(0), op.multiply(gate, entering.unit).output(0))
     _replace(split.output(1), up.output(0))
     return entering.unit
+
+
+def _smoothed(value: Any, weight: Int8Weight) -> Any:
+    """The activations as the weight expects them; the plugin joins the factors with those of the norm before."""
+    return value if weight.divisor is None else op.multiply(value, op.constant(1 / weight.divisor)).output(0)
 
 
 def _quantized(value: Any) -> _Quantized:

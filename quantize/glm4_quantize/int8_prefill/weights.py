@@ -1,10 +1,11 @@
 """The int8 weights of a model's products, from the checkpoint's own values, in a mapped file."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
+from types import MappingProxyType
 from typing import Any
 
 import nncf
@@ -14,13 +15,11 @@ from nncf.openvino.graph.node_utils import get_const_value_as_ov_tensor
 from nncf.quantization.algorithms.weight_compression.config import WeightCompressionConfig
 from openvino import Model
 
+from glm4_intel.devices.footprint import PRODUCTS, is_left_out
+
 from ..rowwise import Reader, from_memory, row_compressor
 
-PRODUCTS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_up_proj",
-            "mlp.down_proj")  # fmt: skip
 _BY_ROW = WeightCompressionConfig(nncf.CompressWeightsMode.INT8_SYM, group_size=-1)
-
-
 _LONG_ROW = 8192
 """Columns from which a weight is kept in two halves: AMX multiplied GLM-4-9B's rows of 13,696 in a sixth less time."""
 
@@ -31,6 +30,8 @@ class Int8Weight:
 
     parts: tuple[np.ndarray, ...]
     scale: np.ndarray
+    divisor: np.ndarray | None = None
+    """What the activations [columns] are divided by before they enter, where they are smoothed."""
 
     def halves(self) -> "tuple[Int8Weight, Int8Weight]":
         """The upper half of the rows, and the lower."""
@@ -38,7 +39,7 @@ class Int8Weight:
         return self._rows(slice(middle)), self._rows(slice(middle, None))
 
     def _rows(self, which: slice) -> "Int8Weight":
-        return Int8Weight(tuple(part[which] for part in self.parts), self.scale[which])
+        return Int8Weight(tuple(part[which] for part in self.parts), self.scale[which], self.divisor)
 
 
 def products(model: Model) -> dict[str, Any]:
@@ -53,23 +54,29 @@ def products(model: Model) -> dict[str, Any]:
 
 @contextmanager
 def int8_weights(
-    model: Model, folder: Path, advance: Callable[[int], None] = lambda size: None, read: Reader = from_memory
+    model: Model,
+    folder: Path,
+    advance: Callable[[int], None] = lambda size: None,
+    read: Reader = from_memory,
+    left_out: Sequence[str] = (),
+    divisors: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> Iterator[dict[str, Int8Weight]]:
     """The weights of the model's products by their names, symmetric by row, each the nearest to its own value.
 
     They are kept in a file in `folder` that is gone at the end, since they may be larger than the memory. `advance` is
-    told the bytes of each weight that is done, `read` knows a faster way to a weight's bytes. Raises Glm4Error for a
-    weight that is not finite.
+    told the bytes of each weight that is done, `read` knows a faster way to a weight's bytes. Products that a pattern
+    of `left_out` matches get none; the columns of those with `divisors` are multiplied by them first. Raises Glm4Error
+    for a weight that is not finite.
     """
-    found = {name: _constant(node) for name, node in products(model).items()}
+    found = {name: _constant(node) for name, node in products(model).items() if not is_left_out(name, left_out)}
     with TemporaryFile(dir=folder, prefix="int8.") as file, row_compressor(read) as compressor:
         file.truncate(sum(tensor.get_size() for tensor in found.values()))
         kept, at = np.memmap(file, np.int8, "r+"), 0
         weights = {}
         for name, tensor in found.items():
-            values = compressor.compress(tensor, _BY_ROW)
+            values = compressor.compress(tensor, _BY_ROW, divisors.get(name))
             room, at = kept[at : at + tensor.get_size()], at + tensor.get_size()
-            weights[name] = _written(values.tensor.data.data, values.scale.data, room)
+            weights[name] = _written(values.tensor.data.data, values.scale.data, room, divisors.get(name))
             advance(tensor.byte_size)
         yield weights
 
@@ -88,8 +95,8 @@ def place_of(room: np.ndarray, rows: int, columns: int) -> np.ndarray:
     return room.reshape(count, rows, columns // count)
 
 
-def _written(values: np.ndarray, scale: np.ndarray, room: np.ndarray) -> Int8Weight:
+def _written(values: np.ndarray, scale: np.ndarray, room: np.ndarray, divisor: np.ndarray | None) -> Int8Weight:
     parts = place_of(room, *values.shape)
     for part, source in zip(parts, np.split(values, len(parts), axis=1), strict=True):
         part[:] = source
-    return Int8Weight(tuple(parts), scale.astype(np.float32))
+    return Int8Weight(tuple(parts), scale.astype(np.float32), divisor)
