@@ -129,9 +129,14 @@ class Turn:
     id: str = field(default_factory=lambda: f"msg_{uuid.uuid4().hex}")
 
     def _message(self, content: Sequence[Any], ended: Mapping[str, Any], written: int) -> dict[str, Any]:
-        usage = {"input_tokens": len(self.reply.request.ids), "output_tokens": written}
         return {"id": self.id, "type": "message", "role": "assistant", "model": self.model.name, "content": content,
-                **ended, "usage": usage}  # fmt: skip
+                **ended, "usage": self._usage(written)}  # fmt: skip
+
+    def _usage(self, written: int) -> dict[str, int]:
+        """Tokens that came from the cache are counted apart, as Anthropic does."""
+        prompt, cached = len(self.reply.request.ids), self.reply.cached
+        told = {} if cached is None else {"cache_creation_input_tokens": 0, "cache_read_input_tokens": cached}
+        return {"input_tokens": prompt - (cached or 0), **told, "output_tokens": written}
 
     def _ended(self, reason: str | None) -> dict[str, Any]:
         stop = self.reply.stop_text
@@ -166,7 +171,7 @@ class Turn:
                 if chunk.usage:
                     for told in blocks.stop():
                         yield told
-                    usage = {"output_tokens": chunk.usage.completion_tokens}
+                    usage = self._usage(chunk.usage.completion_tokens)
                     yield {"type": "message_delta", "delta": self._ended(chunk.finish_reason), "usage": usage}
         yield {"type": "message_stop"}
 

@@ -42,6 +42,8 @@ class Piece:
 
     ids: Sequence[int]
     logprobs: Sequence[float] = ()
+    cached: int | None = None
+    """In the first piece, how many of the prompt's tokens the engine took from its cache; None where it can't tell."""
 
 
 class Engine(Protocol):
@@ -169,7 +171,7 @@ class EngineProcess:
         try:
             while isinstance(frame := await replies.get(), Frame) and frame.kind == Kind.WROTE:
                 count, last = count + len(frame.ids), frame.ids[-1] if frame.ids else last
-                yield Piece(frame.ids, frame.logprobs)
+                yield Piece(frame.ids, frame.logprobs, frame.data.get("cached"))
             ended = True
             _require_whole(frame, last in request.params.stop_token_ids or count >= request.params.max_new_tokens)
         finally:

@@ -9,7 +9,7 @@ import queue
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -134,18 +134,22 @@ class _Remote:
     cancelled: bool = False
     share: float = 0.0
     """Of the KV cache; 0 before it is being written."""
+    beginning: dict[str, int] = field(default_factory=dict)
+    """What is told with its first ids."""
 
     @property
     def over(self) -> bool:
         self.port.look()
         return self.cancelled
 
-    def begin(self, share: float = 1.0) -> None:
+    def begin(self, share: float = 1.0, cached: int | None = None) -> None:
         self.share = share
+        self.beginning = {} if cached is None else {"cached": cached}
 
     def write(self, ids: Sequence[int], logprobs: Sequence[float] = ()) -> None:
         told = logprobs if self.request.logprobs else ()
-        self.port.leave(Frame(Kind.WROTE, self.number, ids, told))
+        beginning, self.beginning = self.beginning, {}
+        self.port.leave(Frame(Kind.WROTE, self.number, ids, told, beginning))
 
     def finish(self, failure: BaseException | None = None) -> None:
         error = engine_failure(failure) if failure else None

@@ -67,7 +67,7 @@ def scheduler_config(plan: Plan) -> Any:
     scheduler.enable_prefix_caching = True
     scheduler.max_num_batched_tokens = engine.max_batched_tokens
     scheduler.max_num_seqs = _REPLIES_AT_ONCE
-    scheduler.num_kv_blocks = kv_blocks(plan, plan.cached_tokens) + 1
+    scheduler.num_kv_blocks = all_kv_blocks(plan)
     if engine.sparse_attention:
         scheduler.use_sparse_attention = True
         scheduler.sparse_attention_config = openvino_genai.SparseAttentionConfig(
@@ -81,9 +81,19 @@ def scheduler_config(plan: Plan) -> Any:
     return scheduler
 
 
+def block_tokens(plan: Plan) -> int:
+    """Tokens in a block of the KV cache."""
+    return _BLOCK_TOKENS.get(plan.device.name, 16)
+
+
+def all_kv_blocks(plan: Plan) -> int:
+    """Blocks that the KV cache has; one is beyond what replies are given."""
+    return kv_blocks(plan, plan.cached_tokens) + 1
+
+
 def kv_blocks(plan: Plan, tokens: int) -> int:
     """Blocks of the KV cache that so many tokens of one sequence take."""
-    return -(-tokens // _BLOCK_TOKENS.get(plan.device.name, 16))
+    return -(-tokens // block_tokens(plan))
 
 
 def _grammar(guide: Guide) -> Any:

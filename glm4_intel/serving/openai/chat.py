@@ -6,7 +6,6 @@ import uuid
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any, Literal
 
 from starlette.responses import Response
@@ -99,10 +98,6 @@ class Chat:
             require_likeliest(replies[0], "top_logprobs")
         return cls(model, body, replies)
 
-    @cached_property
-    def prompt_tokens(self) -> int:
-        return len(self.replies[0].request.ids)
-
     def streams(self) -> list[AsyncGenerator[Chunk, None]]:
         """The replies' chunks."""
         one = self.body.parallel_tool_calls is False
@@ -115,7 +110,7 @@ class Chat:
         usages = [Reply.join(chunks).usage for chunks in written]
         return self._head("chat.completion") | {
             "choices": [self._choice(index, chunks) for index, chunks in enumerate(written)],
-            "usage": usage(self.prompt_tokens, usages),
+            "usage": usage([usages]),
         }
 
     def _head(self, kind: str) -> dict[str, Any]:
@@ -154,8 +149,7 @@ class Chat:
                     yield told
                 usages += [chunk.usage] if chunk.usage else []
         if self.body.include_usage:
-            figures = usage(self.prompt_tokens, usages)
-            yield self._head("chat.completion.chunk") | {"choices": [], "usage": figures}
+            yield self._head("chat.completion.chunk") | {"choices": [], "usage": usage([usages])}
 
     def _told(self, index: int, chunk: Chunk) -> Iterator[Mapping[str, Any]]:
         logprobs = self._logprobs(list(written_tokens(self.model, chunk))) if chunk.token_ids else None

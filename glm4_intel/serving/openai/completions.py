@@ -109,8 +109,7 @@ class Completion:
         return {"id": self.id, "object": "text_completion", "created": self.created, "model": self.model.name}
 
     def _usage(self, usages: Sequence[Usage]) -> dict[str, Any]:
-        prompts = self.replies[:: self.body.choices]
-        return usage(sum(len(reply.request.ids) for reply in prompts), usages)
+        return usage(usages[start : start + self.body.choices] for start in range(0, len(usages), self.body.choices))
 
     def _choice(self, index: int, chunks: Sequence[Chunk]) -> dict[str, Any]:
         text = self._echoed(index) + "".join(chunk.text for chunk in chunks)
@@ -133,7 +132,7 @@ class Completion:
 
     async def events(self) -> AsyncGenerator[Mapping[str, Any], None]:
         """The chunks of a stream."""
-        usages: list[Usage] = []
+        usages: dict[int, Usage] = {}
         lengths = [0] * len(self.replies)
         if self.body.echo:
             for index in range(len(self.replies)):
@@ -143,9 +142,10 @@ class Completion:
                 logprobs = self._logprobs(list(written_tokens(self.model, chunk)), lengths[index])
                 lengths[index] += len(chunk.text)
                 yield self._event(index, chunk.text, logprobs, chunk.finish_reason)
-                usages += [chunk.usage] if chunk.usage else []
+                usages |= {index: chunk.usage} if chunk.usage else {}
         if self.body.include_usage:
-            yield self._head() | {"choices": [], "usage": self._usage(usages)}
+            ordered = [usages[index] for index in range(len(self.replies))]
+            yield self._head() | {"choices": [], "usage": self._usage(ordered)}
 
     def _event(self, index: int, text: str, logprobs: Any = None, reason: str | None = None) -> Mapping[str, Any]:
         choice = {"index": index, "text": text, "logprobs": logprobs, "finish_reason": reason}

@@ -187,7 +187,9 @@ def _items(id: str, reply: Reply) -> list[dict[str, Any]]:
 
 def _usage(reply: Reply) -> dict[str, Any]:
     prompt, written = reply.usage.prompt_tokens, reply.usage.completion_tokens
-    return {"input_tokens": prompt, "output_tokens": written, "total_tokens": prompt + written}
+    figures = {"input_tokens": prompt, "output_tokens": written, "total_tokens": prompt + written}
+    cached = reply.usage.cached_tokens
+    return figures if cached is None else figures | {"input_tokens_details": {"cached_tokens": cached}}
 
 
 def _at_text(id: str, kind: str, **more: Any) -> dict[str, Any]:
