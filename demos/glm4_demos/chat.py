@@ -1,6 +1,7 @@
 """`glm4-intel chat MODEL [QUESTION]`: a conversation in the terminal, or one reply."""
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from glm4_intel.errors import Glm4Error
 if TYPE_CHECKING:
     from glm4_intel import Chunk, Runtime
     from glm4_intel.loading import LoadOptions
+    from glm4_intel.serving.client import Server, ServerRuntime
 
+KEY = "GLM4_API_KEY"
 _SAMPLING = ("max_new_tokens", "temperature", "top_p", "top_k", "seed")
 
 
@@ -23,7 +26,8 @@ _SAMPLING = ("max_new_tokens", "temperature", "top_p", "top_k", "seed")
 class ChatArguments:
     """What the command line asks for."""
 
-    model: Path
+    model: Path | None
+    """None where a server has it."""
     load: "LoadOptions"
     system: str | None
     prompt: str | None
@@ -33,6 +37,9 @@ class ChatArguments:
     """Overrides of the model's generation defaults."""
     resume: bool = False
     """Go on with the conversation that was saved last."""
+    server: "Server | None" = None
+    served: str | None = None
+    """The server's model of that name; without one, its first."""
 
     def __post_init__(self) -> None:
         if self.json and self.prompt is None:
@@ -44,10 +51,15 @@ class ChatArguments:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    parser.add_argument("model", metavar="MODEL", nargs="?", help=f"{MODEL_HELP}; none with --server")
     parser.add_argument("prompt", metavar="QUESTION", nargs="?",
                         help="print one reply and leave; - reads it from standard input")  # fmt: skip
     parser.add_argument("--prompt", dest="prompt_option", metavar="TEXT", help="the same as QUESTION")
+    parser.add_argument("--server", metavar="URL",
+                        help="talk to a server that is running, glm4-intel's or another of OpenAI's API")  # fmt: skip
+    parser.add_argument("--served", metavar="NAME", help="the server's model of that name (default: its first)")
+    parser.add_argument("--api-key-file", metavar="FILE", type=Path,
+                        help=f"the server's key is its first line (default: ${KEY})")  # fmt: skip
     parser.add_argument("--system", metavar="TEXT", help="a system message")
     parser.add_argument("--json", action="store_true", help="with a question: print the reply as one JSON object")
     parser.add_argument("--tools", default="", metavar="NAME,…", help="tools to begin with; /tools lists them")
@@ -63,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     options = _arguments(args)
     question = _question(options)
-    runtime = load_shown(options.model, options.load)
+    runtime = _runtime(options)
     if question is not None:
         return _answer(runtime, question, options)
     from .terminal import Terminal
@@ -79,23 +91,54 @@ def run(args: argparse.Namespace) -> int:
     ).run()
 
 
+def _runtime(options: ChatArguments) -> "Runtime | ServerRuntime":
+    if options.model is not None:
+        return load_shown(options.model, options.load)
+    from glm4_intel.serving.client import ServerRuntime
+
+    assert options.server
+    return ServerRuntime(options.server, options.served)
+
+
+def _server(args: argparse.Namespace) -> "Server | None":
+    """Where the server is that is asked for. Raises Glm4Error for options that belong to one where there is none."""
+    if args.server is None:
+        if args.model is None or args.served or args.api_key_file:
+            raise Glm4Error("chat needs a model, or a server", "For example: glm4-intel chat nano")
+        return None
+    from glm4_intel.serving.client import Server
+    from glm4_intel.serving.keys import read_secrets
+
+    key = os.environ.get(KEY, "")
+    if args.api_key_file:
+        told = read_secrets(args.api_key_file, "--api-key-file")
+        key = told[0][1] if told else ""
+    if args.model is not None and (args.prompt is not None or args.prompt_option is not None):
+        raise Glm4Error("A server has its models itself", "Leave MODEL out; --served NAME chooses one.")
+    return Server(args.server, key)
+
+
 def _arguments(args: argparse.Namespace) -> ChatArguments:
     from glm4_intel import GenerationParams
 
-    if args.prompt is not None and args.prompt_option is not None:
+    server = _server(args)
+    model, prompt = (args.model, args.prompt) if server is None else (None, args.model)
+    if prompt is not None and args.prompt_option is not None:
         raise Glm4Error("--prompt and QUESTION are the same", "Give one of them.")
     sampling = {name: getattr(args, name) for name in _SAMPLING if getattr(args, name) is not None}
     GenerationParams().override(**sampling)  # what can't be is told before the model is loaded
     load = load_options(args)
     return ChatArguments(
-        model=model_path(args.model, load.device),
+        model=None if model is None else model_path(model, load.device),
         load=load,
         system=args.system,
-        prompt=args.prompt if args.prompt_option is None else args.prompt_option,
+        prompt=prompt if args.prompt_option is None else args.prompt_option,
         json=args.json,
         tools=[name for name in args.tools.split(",") if name],
         resume=args.resume,
         sampling=sampling,
+        server=server,
+        served=args.served,
     )
 
 
@@ -107,7 +150,7 @@ def _question(options: ChatArguments) -> str | None:
     return text
 
 
-def _answer(runtime: "Runtime", text: str, options: ChatArguments) -> int:
+def _answer(runtime: "Runtime | ServerRuntime", text: str, options: ChatArguments) -> int:
     """One reply on stdout, as text while it comes or as JSON when it is whole."""
     from glm4_intel import Reply
 

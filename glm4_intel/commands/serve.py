@@ -34,6 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="seconds of an engine's silence after which it is loaded again (default 120)")  # fmt: skip
     parser.add_argument("--drain", type=float, default=60.0, metavar="S",
                         help="seconds that replies have to end when the server is stopped (default 60)")  # fmt: skip
+    parser.add_argument("--scoring", action="store_true",
+                        help="answer /v1/completions with echo and logprobs, as lm-eval asks; takes the model's memory "
+                             "a second time")  # fmt: skip
     add_model_arguments(parser)
     parser.set_defaults(profile="throughput", history="refuse")
 
@@ -67,4 +70,5 @@ def _settings(args: argparse.Namespace) -> "ServerSettings":
         max_tokens=args.max_tokens,
         patience=args.patience,
         drain=args.drain,
+        scoring=args.scoring,
     )

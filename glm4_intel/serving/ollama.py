@@ -21,6 +21,7 @@ from .streams import Events, Receive, line, unless_left
 
 _SECOND = 1_000_000_000
 _REASONS = {"tool_calls": "stop"}
+_DETAILS = {"format": "openvino", "family": "glm4"}
 
 
 class Options(Fields):
@@ -195,11 +196,31 @@ def _stream_fault(error: ServerError) -> Iterable[Mapping[str, Any]]:
 def tags(hall: Hall) -> dict[str, Any]:
     """The models."""
     models = hall.models.values()
-    details = {"format": "openvino", "family": "glm4"}
     return {"models": [
-        {"name": model.name, "model": model.name, "size": 0, "digest": "", "details": details,
+        {"name": model.name, "model": model.name, "size": 0, "digest": "", "details": _DETAILS,
          "modified_at": datetime.fromtimestamp(model.created, timezone.utc).isoformat()} for model in models
     ]}  # fmt: skip
+
+
+class ShowRequest(Fields):
+    """The body of `/api/show`."""
+
+    model: str | None = None
+    name: str | None = None
+    """What the model was called in earlier versions of the API."""
+    verbose: bool | None = None
+
+
+async def show(hall: Hall, data: Any, receive: Receive) -> Response:
+    """What a model can do, which clients ask before they give it tools."""
+    body = parse(ShowRequest, data)
+    model = hall.model(body.model or body.name)
+    context = {"glm4.context_length": model.engine.facts.context} if model.engine.facts else {}
+    capabilities = ["completion", *(["tools"] if model.tokenizer.chats else [])]
+    return JSONResponse({
+        "details": _DETAILS, "capabilities": capabilities, "parameters": "", "template": "", "modelfile": "",
+        "model_info": {"general.architecture": "glm4", **context},
+    })  # fmt: skip
 
 
 def version() -> dict[str, Any]:

@@ -69,7 +69,7 @@ async def engines_of(
     """The models of a server and their engines, which are not started yet, and are closed at the end."""
     metrics, models, engines = Metrics(), list[Served](), list[EngineProcess]()
     for path, name in zip_longest(settings.models, settings.names):
-        engine = EngineProcess(path, settings.load, settings.patience, progress)
+        engine = EngineProcess(path, settings.load, settings.patience, progress, settings.scoring)
         models.append(
             served(path, engine, metrics, name=name, queue=settings.queue, history=settings.load.history,
                    most_tokens=settings.max_tokens)

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from house import ScriptedEngine, client
+from house import Facts, ScriptedEngine, client
 
 from conftest import WEATHER, ask
 from scripted import call_ids, reply_ids
@@ -160,10 +160,46 @@ def test_a_completion_that_cannot_be(field: str, body: dict[str, Any]) -> None:
     assert answer.status_code == 400 and answer.json()["error"]["param"] == field
 
 
+def test_what_came_from_the_cache_is_told_where_it_is_known() -> None:
+    assert "prompt_tokens_details" not in chat(client(reply_ids("\nHi"))).json()["usage"]
+    engine = ScriptedEngine([reply_ids("\nHi")] * 8, cached=3)
+    for stream in (False, True):
+        more = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
+        answer = chat(client(engine=engine), n=2, **more)
+        usage = (events(answer)[-1] if stream else answer.json())["usage"]
+        assert usage["prompt_tokens_details"] == {"cached_tokens": 3}
+        answer = post(client(engine=engine), "/v1/completions", prompt=[[5] * 9, [6] * 9], **more)
+        usage = (events(answer)[-1] if stream else answer.json())["usage"]
+        assert usage["prompt_tokens"] == 18 and usage["prompt_tokens_details"] == {"cached_tokens": 6}
+
+
+def test_a_text_is_scored() -> None:
+    body = {"prompt": [[5, 6, 7], [8, 9]], "echo": True, "temperature": 0}
+    told = post(client(), "/v1/completions", **body, max_tokens=1, logprobs=2).json()
+    scores = [each["logprobs"] for each in told["choices"]]
+    assert [len(each["tokens"]) for each in scores] == [4, 3] and scores[0]["token_logprobs"] == [None] + [-0.5] * 3
+    assert scores[0]["top_logprobs"][0] is None and scores[0]["text_offset"] == [0, 1, 2, 3]
+    assert all(max(each.values()) == -0.5 for each in scores[0]["top_logprobs"][1:])
+    assert told["choices"][0]["text"] == "".join(scores[0]["tokens"]) and told["usage"]["total_tokens"] == 7
+    bare = post(client(), "/v1/completions", **body, max_tokens=0, logprobs=0).json()["choices"][0]["logprobs"]
+    assert len(bare["tokens"]) == 3 and bare["top_logprobs"] is None
+    for wrong in ({"max_tokens": 5}, {"n": 2}, {"stream": True}, {"logprobs": 6}):
+        refused = post(client(), "/v1/completions", **{**body, "logprobs": 1, "max_tokens": 1, **wrong})
+        assert refused.status_code == 400 and refused.json()["error"]["param"] == "echo"
+    engine = ScriptedEngine([])
+    engine.facts = Facts(2048, 2047, "CPU")
+    refused = post(client(engine=engine), "/v1/completions", **body, logprobs=1, max_tokens=1)
+    assert refused.status_code == 400 and "--scoring" in refused.json()["error"]["message"]
+
+
 def test_texts_to_ids_and_back() -> None:
     told = post(client(), "/tokenize", messages=ask("Hello")).json()
     text = post(client(), "/detokenize", tokens=told["tokens"]).json()["prompt"]
     assert text == "[gMASK]<sop><|user|>\nHello<|assistant|>" and told["count"] == len(told["tokens"])
+    bare = post(client(), "/tokenize", prompt="Hello", add_special_tokens=False).json()["tokens"]
+    assert post(client(), "/tokenize", prompt="Hello").json()["tokens"][-len(bare) :] == bare
+    end = post(client(), "/tokenize", prompt="<|endoftext|>", add_special_tokens=False).json()
+    assert end["count"] == 1 and post(client(), "/tokenize", prompt="<|endoftext|>").json()["count"] > 3
     assert post(client(), "/v1/embeddings", input="x").status_code == 400
     assert post(client(), "/v1/nothing", input="x").json()["error"]["type"] == "not_found_error"
     assert chat(client(), model="gpt-4").json()["error"]["code"] == "model_not_found"
