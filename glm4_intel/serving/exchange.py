@@ -80,6 +80,8 @@ class Exchange:
     def json(self) -> Any:
         with self._telling():
             content = self._answer.read(_MOST)
+            if self._answer.length:
+                raise http.client.IncompleteRead(content)
         try:
             return json.loads(content)
         except ValueError as error:
