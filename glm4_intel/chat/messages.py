@@ -52,9 +52,10 @@ def parse_messages(messages: Any) -> tuple[Message, ...]:
 def _parse(message: Any, where: str) -> Message:
     if not isinstance(message, Mapping):
         raise Glm4Error(f"{where} is {type(message).__name__}, not an object with role and content")
-    if message.get("role") not in ROLES:
+    role = ROLES.get(str(message.get("role")))
+    if role is None:
         raise Glm4Error(f"{where}.role is {message.get('role')!r}", f"Use one of {', '.join(ROLES)}.")
-    role, content = ROLES[message["role"]], _text(message.get("content"), f"{where}.content")
+    content = _text(message.get("content"), f"{where}.content")
     if calls := message.get("tool_calls"):
         return _assistant_calls(calls, role, content, where)
     if content is None and not message.get("tools"):

@@ -43,7 +43,9 @@ class CountRequest(Fields):
         system = [{"role": "system", "content": _text(self.system, "system")}] if self.system else []
         messages = [each for index, message in enumerate(self.messages) for each in _converted(message, index)]
         with told_by_field():
-            return Conversation.parse([*system, *messages], _tools(self.tools), _tool_choice(self.tool_choice))
+            return Conversation.parse(
+                [*system, *messages], _tools(self.tools), _tool_choice(self.tool_choice), strict=_strict(self.tools)
+            )
 
 
 class MessagesRequest(CountRequest):
@@ -93,7 +95,11 @@ def _call(block: Mapping[str, Any]) -> dict[str, Any]:
 def _text(content: Any, where: str) -> str:
     if isinstance(content, str):
         return content
+    if not isinstance(content, list):
+        raise BadRequest(f"{where} must be text or a list of blocks", field="messages")
     for block in content:
+        if not isinstance(block, Mapping):
+            raise BadRequest(f"{where} has a block that is no object", field="messages")
         if block.get("type") != "text" or not isinstance(block.get("text"), str):
             raise BadRequest(f"{where} has a block of type {block.get('type')!r}", "GLM-4 reads text.", "messages")
     return "".join(block["text"] for block in content)
@@ -110,8 +116,13 @@ def _tools(tools: Sequence[Mapping[str, Any]] | None) -> list[dict[str, Any]] | 
     ] or None  # fmt: skip
 
 
+def _strict(tools: Sequence[Mapping[str, Any]] | None) -> list[str]:
+    """The tools whose calls must satisfy their schema."""
+    return [str(tool.get("name")) for tool in tools or () if tool.get("strict")]
+
+
 def _tool_choice(choice: Mapping[str, Any] | None) -> Any:
-    kind = choice.get("type") if choice else "auto"
+    kind = str(choice.get("type")) if choice else "auto"
     if kind == "tool" and choice:
         return {"type": "function", "function": {"name": choice.get("name")}}
     if kind not in _CHOICES:

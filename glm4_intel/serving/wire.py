@@ -7,7 +7,7 @@ and of the lengths that the head tells. Nothing in it is code: a frame can't be 
 import json
 import struct
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import IntEnum
 from typing import Any
@@ -101,8 +101,11 @@ def scores_of(frame: Frame) -> Scores:
 def added_request(frame: Frame) -> Request:
     """The request of such an order."""
     guide = frame.data.get("guide")
-    forms = tuple(Form(**form) for form in guide["forms"]) if guide else ()
     return Request(
         ids=list(frame.ids), params=GenerationParams(**frame.data["params"]), logprobs=frame.data["logprobs"],
-        guide=Guide(forms, guide["thinking"]) if guide else None,
+        guide=Guide(_forms(guide["forms"]), guide["thinking"], _forms(guide["calls"])) if guide else None,
     )  # fmt: skip
+
+
+def _forms(told: Iterable[Mapping[str, Any]]) -> tuple[Form, ...]:
+    return tuple(Form(**form) for form in told)

@@ -73,8 +73,9 @@ class ScriptedEngine:
 def served(engine: Any, queue: int = 8, **options: Any) -> Served:
     metrics = Metrics()
     return Served(
-        name="nano", tokenizer=TOKENIZER, engine=engine, admission=Admission(engine, queue), metrics=metrics, **options
-    )
+        name="nano", engine=engine, admission=Admission(engine, queue), metrics=metrics,
+        **({"tokenizer": TOKENIZER} | options),
+    )  # fmt: skip
 
 
 def client(

@@ -91,7 +91,8 @@ def test_replies_side_by_side_are_those_of_one_alone(nano: Path) -> None:
 
 def test_a_text_is_as_likely_as_when_it_was_written(nano: Path) -> None:
     async def work(engine: EngineProcess) -> None:
-        asked, (ids, logprobs, cached) = request(tokens=40, logprobs=True), ([], [], [])
+        asked = request("Count from 1 to 40. " * 5, tokens=40, logprobs=True)
+        ids, logprobs, cached = list[int](), list[float](), list[int]()
         for _ in range(2):
             async for piece in engine.stream(asked):
                 ids += piece.ids

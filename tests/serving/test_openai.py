@@ -5,10 +5,11 @@ import json
 from typing import Any
 
 import pytest
-from house import Facts, ScriptedEngine, client
+from house import CHECKPOINT, Facts, ScriptedEngine, client
 
 from conftest import WEATHER, ask
-from scripted import call_ids, reply_ids
+from glm4_intel.chat.tokenizer import ChatTokenizer
+from scripted import TOKENIZER, call_ids, reply_ids
 
 
 def post(server: Any, path: str, **body: Any) -> Any:
@@ -63,8 +64,6 @@ def test_calls_come_whole_and_in_pieces() -> None:
 
 def test_one_call_where_several_are_not_wanted() -> None:
     first, second = call_ids("get_weather", '{"city": "Oslo"}')[:-1], call_ids("get_weather", '{"city": "Rome"}')
-    from scripted import TOKENIZER
-
     between = TOKENIZER.special_id("<|assistant|>")
     assert between is not None
     reply = [*first, between, *second]
@@ -203,3 +202,45 @@ def test_texts_to_ids_and_back() -> None:
     assert post(client(), "/v1/embeddings", input="x").status_code == 400
     assert post(client(), "/v1/nothing", input="x").json()["error"]["type"] == "not_found_error"
     assert chat(client(), model="gpt-4").json()["error"]["code"] == "model_not_found"
+
+
+def test_strict_functions_are_held_to_their_schema() -> None:
+    function = {**WEATHER["function"], "strict": True}
+    engine = ScriptedEngine([reply_ids("\nHi")] * 5)
+    loose = {**WEATHER, "function": {**WEATHER["function"], "name": "other"}}
+    assert chat(client(engine=engine), tools=[{**WEATHER, "function": function}, loose]).status_code == 200
+    guide = engine.requests[0].guide
+    assert guide and not guide.forms and [call.start for call in guide.calls] == ["get_weather\n"]
+    flat = {"type": "function", **function}
+    assert post(client(engine=engine), "/v1/responses", input="Hi", tools=[flat]).status_code == 200
+    claude = {"name": "get_weather", "input_schema": function["parameters"], "strict": True}
+    body = {"model": "nano", "max_tokens": 9, "messages": ask("Hi"), "tools": [claude]}
+    assert post(client(engine=engine), "/v1/messages", **body).status_code == 200
+    assert all(request.guide and request.guide.calls == guide.calls for request in engine.requests)
+    for tool in ({**WEATHER, "function": function}, WEATHER):
+        assert chat(client(engine=engine), tools=[tool]).status_code == 200
+    assert engine.requests[-1].guide is None
+    assert engine.requests[-1].ids == engine.requests[-2].ids  # `strict` is no part of what the model reads
+    for wrong in ({**function, "strict": "yes"}, {**function, "parameters": {"type": "object", "not": {}}}):
+        answer = chat(client(engine=engine), tools=[{**WEATHER, "function": wrong}])
+        assert answer.status_code == 400 and answer.json()["error"]["message"]
+
+
+def test_thoughts_come_apart() -> None:
+    """GLM-Z1's template begins a reply inside of them."""
+    template = (CHECKPOINT / "chat_template.jinja").read_text(encoding="utf-8")
+    z1 = {"tokenizer": ChatTokenizer(TOKENIZER.bpe, template + "{% if add_generation_prompt %}\n<think>{% endif %}")}
+    thinking = reply_ids("\nA greeting.\n</think>\n\nHi.")
+    message = chat(client(thinking, **z1)).json()["choices"][0]["message"]
+    assert message["reasoning_content"].strip() == "A greeting." and message["content"] == "Hi."
+    deltas = [each["choices"][0]["delta"] for each in events(chat(client(thinking, **z1), stream=True))]
+    assert "".join(delta.get("reasoning_content", "") for delta in deltas).strip() == "A greeting."
+    assert "".join(delta.get("content") or "" for delta in deltas) == "Hi."
+    told = post(client(thinking, **z1), "/v1/messages", model="nano", max_tokens=99, messages=ask("Hi")).json()
+    assert [block["type"] for block in told["content"]] == ["thinking", "text"]
+    said = [*ask("Hi"), message, *ask("And?")]
+    again = ScriptedEngine([reply_ids("</think>\nHi")] * 2)
+    assert chat(client(engine=again, **z1), messages=said).status_code == 200
+    plain = [*ask("Hi"), {"role": "assistant", "content": "Hi."}, *ask("And?")]
+    assert chat(client(engine=again, **z1), messages=plain).status_code == 200
+    assert again.requests[0].ids == again.requests[1].ids  # thoughts are not told again

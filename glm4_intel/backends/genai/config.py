@@ -99,10 +99,24 @@ def kv_blocks(plan: Plan, tokens: int) -> int:
 def _grammar(guide: Guide) -> Any:
     """The guide as OpenVINO GenAI's compound grammar."""
     form = openvino_genai.StructuredOutputConfig
+    if not guide.forms:
+        return form(compound_grammar=_thinking_first(guide, _held_calls(guide)))
     kinds = {"grammar": form.EBNF, "regex": form.Regex, "text": lambda spec: form.EBNF(any_text_grammar())}
     forms = [form.EBNF(literal_grammar(each.start)) + kinds[each.kind](each.spec) for each in guide.forms]
     grammar = forms[0] if len(forms) == 1 else form.Union(forms)
+    return form(compound_grammar=_thinking_first(guide, grammar))
+
+
+def _held_calls(guide: Guide) -> Any:
+    """Any text, in which a call's name and line break begin what must be that call."""
+    form = openvino_genai.StructuredOutputConfig
+    tags = [form.Tag(call.start, form.EBNF(call.spec), "") for call in guide.calls]
+    return form.TriggeredTags([call.start for call in guide.calls], tags)
+
+
+def _thinking_first(guide: Guide, grammar: Any) -> Any:
+    form = openvino_genai.StructuredOutputConfig
     if guide.thinking == "off":
-        return form(compound_grammar=grammar)
+        return grammar
     opening = "" if guide.thinking == "inside" else "<think>"
-    return form(compound_grammar=form.Tag(opening, form.AnyText(), "</think>") + grammar)
+    return form.Tag(opening, form.AnyText(), "</think>") + grammar

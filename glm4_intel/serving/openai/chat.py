@@ -18,7 +18,7 @@ from ..errors import BadRequest
 from ..hall import Hall
 from ..served import Served, told_by_field
 from ..streams import Receive, answered, event, side_by_side
-from .messages import plain_messages, plain_tools
+from .messages import plain_messages, plain_tools, strict_names
 from .sampling import Sampling, collected, require_likeliest, stream_fault, usage, written_tokens
 
 _REFUSED = {
@@ -89,8 +89,9 @@ class Chat:
         model = hall.model(body.model)
         with told_by_field():
             conversation = Conversation.parse(
-                plain_messages(body.messages), plain_tools(body.tools), body.tool_choice, body.response_format
-            )
+                plain_messages(body.messages), plain_tools(body.tools), body.tool_choice, body.response_format,
+                strict_names(body.tools),
+            )  # fmt: skip
         replies = [
             await model.begin(conversation, body.overrides(index), bool(body.logprobs)) for index in range(body.choices)
         ]

@@ -17,7 +17,7 @@ from ..errors import BadRequest, ServerError
 from ..hall import Hall
 from ..served import Served, told_by_field
 from ..streams import Receive, answered, named_event
-from .messages import plain_tools
+from .messages import plain_tools, strict_names
 from .sampling import error_body
 
 _REFUSED = {
@@ -71,12 +71,16 @@ class ResponsesRequest(Fields):
         given = [{"role": "user", "content": self.input}] if isinstance(self.input, str) else self.input
         messages = [*system, *(_message(item, f"input[{index}]") for index, item in enumerate(given))]
         with told_by_field():
-            tools = plain_tools(_tools(self.tools))
-            return Conversation.parse(_one_turn(messages), tools, self.tool_choice, self._format())
+            tools = _tools(self.tools)
+            return Conversation.parse(
+                _one_turn(messages), plain_tools(tools), self.tool_choice, self._format(), strict_names(tools)
+            )
 
     def _format(self) -> Mapping[str, Any] | None:
         """Chat's response_format."""
         given = (self.text or {}).get("format") or {"type": "text"}
+        if not isinstance(given, Mapping):
+            raise BadRequest("text.format must be an object", field="text")
         if set(self.text or {}) - {"format"}:
             raise BadRequest("text has format alone here", field="text")
         return {"type": "json_schema", "json_schema": given} if given.get("type") == "json_schema" else given
