@@ -16,7 +16,8 @@ from glm4_intel.errors import Glm4Error
 if TYPE_CHECKING:
     from glm4_intel import Chunk, Runtime
     from glm4_intel.loading import LoadOptions
-    from glm4_intel.serving.client import Server, ServerRuntime
+    from glm4_intel.serving.client import ServerRuntime
+    from glm4_intel.serving.exchange import Server
 
 KEY = "GLM4_API_KEY"
 _SAMPLING = ("max_new_tokens", "temperature", "top_p", "top_k", "seed")
@@ -106,7 +107,7 @@ def _server(args: argparse.Namespace) -> "Server | None":
         if args.model is None or args.served or args.api_key_file:
             raise Glm4Error("chat needs a model, or a server", "For example: glm4-intel chat nano")
         return None
-    from glm4_intel.serving.client import Server
+    from glm4_intel.serving.exchange import Server
     from glm4_intel.serving.keys import read_secrets
 
     key = os.environ.get(KEY, "")
