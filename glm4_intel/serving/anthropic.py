@@ -16,13 +16,14 @@ from .bodies import Fields, parse
 from .errors import BadRequest, ServerError
 from .hall import Hall
 from .served import Served, told_by_field
-from .streams import Receive, answered, named_event
+from .streams import Receive, answered, first_call, named_event
 
 _KINDS = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 413: "request_too_large",
           429: "rate_limit_error", 500: "api_error", 503: "overloaded_error"}  # fmt: skip
 _REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 _NO_EFFECT = ("thinking", "redacted_thinking")
 """Blocks of an assistant's turn that come back: a model's thoughts are not told to it again."""
+_ONE_CALL = "disable_parallel_tool_use"
 _CHOICES: dict[str, Any] = {"auto": "auto", "none": "none", "any": "required"}
 
 
@@ -153,9 +154,12 @@ class Turn:
         stop = self.reply.stop_text
         return {"stop_reason": "stop_sequence" if stop else _REASONS.get(reason or ""), "stop_sequence": stop}
 
+    def _chunks(self) -> AsyncGenerator[Chunk, None]:
+        return first_call(self.model.chunks(self.reply), bool((self.body.tool_choice or {}).get(_ONE_CALL)))
+
     async def answer(self) -> dict[str, Any]:
         """The whole of it."""
-        async with aclosing(self.model.chunks(self.reply)) as chunks:
+        async with aclosing(self._chunks()) as chunks:
             reply = Reply.join([chunk async for chunk in chunks])
         content: list[dict[str, Any]] = []
         if reply.reasoning:
@@ -171,7 +175,7 @@ class Turn:
     async def events(self) -> AsyncGenerator[Mapping[str, Any], None]:
         """The events of a stream."""
         blocks = _Blocks()
-        async with aclosing(self.model.chunks(self.reply)) as chunks:
+        async with aclosing(self._chunks()) as chunks:
             first = True
             async for chunk in chunks:
                 if first:

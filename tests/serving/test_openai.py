@@ -70,6 +70,13 @@ def test_one_call_where_several_are_not_wanted() -> None:
     assert len(chat(client(reply), tools=[WEATHER]).json()["choices"][0]["message"]["tool_calls"]) == 2
     one = chat(client(reply), tools=[WEATHER], parallel_tool_calls=False).json()["choices"][0]["message"]
     assert [call["function"]["arguments"] for call in one["tool_calls"]] == ['{"city": "Oslo"}']
+    flat = {"type": "function", **WEATHER["function"]}
+    items = post(client(reply), "/v1/responses", input="Hi", tools=[flat], parallel_tool_calls=False).json()["output"]
+    assert [item["arguments"] for item in items] == ['{"city": "Oslo"}']
+    claude = {"model": "nano", "max_tokens": 99, "messages": ask("Hi"), "tools": [{"name": "get_weather"}]}
+    for choice, count in ({"type": "auto"}, 2), ({"type": "auto", "disable_parallel_tool_use": True}, 1):
+        told = post(client(reply), "/v1/messages", **claude, tool_choice=choice).json()
+        assert len([block for block in told["content"] if block["type"] == "tool_use"]) == count
 
 
 def test_several_choices_have_seeds_of_their_own() -> None:
@@ -106,6 +113,7 @@ def test_logprobs_of_the_taken_token() -> None:
         ("seed", {"seed": 1.5}),
         ("max_tokens", {"max_tokens": 0}),
         ("max_completion_tokens", {"max_tokens": 5, "max_completion_tokens": 6}),
+        ("max_completion_tokens", {"max_completion_tokens": 0}),
         ("logit_bias", {"logit_bias": {"5": 1}}),
         ("top_logprobs", {"logprobs": True, "top_logprobs": 2}),
         ("top_logprobs", {"logprobs": True, "top_logprobs": 1, "temperature": 1}),

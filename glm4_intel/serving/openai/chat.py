@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from starlette.responses import Response
@@ -17,7 +17,7 @@ from ..bodies import parse
 from ..errors import BadRequest
 from ..hall import Hall
 from ..served import Served, told_by_field
-from ..streams import Receive, answered, event, side_by_side
+from ..streams import Receive, answered, event, first_call, side_by_side
 from .messages import plain_messages, plain_tools, strict_names
 from .sampling import Sampling, collected, require_likeliest, stream_fault, usage, written_tokens
 
@@ -67,8 +67,10 @@ class ChatRequest(Sampling):
 
     def overrides(self, index: int = 0) -> dict[str, Any]:
         """See Sampling."""
-        longest = self.max_completion_tokens or self.max_tokens
-        return super().overrides(index) | {"max_new_tokens": longest}
+        longest = self.max_completion_tokens
+        if longest is not None and longest < 1:
+            raise BadRequest(f"max_completion_tokens is {longest}", "It must be 1 or more.", "max_completion_tokens")
+        return super().overrides(index) | ({} if longest is None else {"max_new_tokens": longest})
 
 
 @dataclass
@@ -102,8 +104,7 @@ class Chat:
     def streams(self) -> list[AsyncGenerator[Chunk, None]]:
         """The replies' chunks."""
         one = self.body.parallel_tool_calls is False
-        streams = [self.model.chunks(reply) for reply in self.replies]
-        return [first_call(stream) if one else stream for stream in streams]
+        return [first_call(self.model.chunks(reply), one) for reply in self.replies]
 
     async def answer(self) -> dict[str, Any]:
         """The whole of it."""
@@ -180,17 +181,6 @@ def _deltas(chunk: Chunk) -> list[dict[str, Any]]:
         call = {"index": delta.index, **named, "function": {**function, "arguments": delta.arguments}}
         deltas.append({"tool_calls": [call]})
     return deltas
-
-
-async def first_call(stream: AsyncGenerator[Chunk, None]) -> AsyncGenerator[Chunk, None]:
-    """A reply without the calls after its first."""
-    called = False
-    async with aclosing(stream) as chunks:
-        async for chunk in chunks:
-            deltas = tuple(delta for delta in chunk.tool_call_deltas if delta.index == 0)
-            calls = () if called else chunk.tool_calls[:1]
-            called = called or bool(calls)
-            yield replace(chunk, tool_call_deltas=deltas, tool_calls=calls)
 
 
 async def answer(hall: Hall, data: Any) -> dict[str, Any]:

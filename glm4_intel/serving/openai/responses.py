@@ -16,7 +16,7 @@ from ..bodies import Fields, parse
 from ..errors import BadRequest, ServerError
 from ..hall import Hall
 from ..served import Served, told_by_field
-from ..streams import Receive, answered, named_event
+from ..streams import Receive, answered, first_call, named_event
 from .messages import plain_tools, strict_names
 from .sampling import error_body
 
@@ -66,7 +66,6 @@ class ResponsesRequest(Fields):
     def said(self) -> Conversation:
         """The conversation. Raises BadRequest."""
         self.refuse(_REFUSED, _EMPTY)
-        self.refuse({"parallel_tool_calls": "use /v1/chat/completions"}, empty=(True,))
         system = [{"role": "system", "content": self.instructions}] if self.instructions else []
         given = [{"role": "user", "content": self.input}] if isinstance(self.input, str) else self.input
         messages = [*system, *(_message(item, f"input[{index}]") for index, item in enumerate(given))]
@@ -137,7 +136,8 @@ class Answer:
             "id": self.id, "object": "response", "created_at": self.created, "status": status, "error": None,
             "incomplete_details": cut, "model": self.model.name, "instructions": self.body.instructions,
             "output": _items(self.id, reply) if reply else [], "tools": self.body.tools or [], "store": False,
-            "tool_choice": self.body.tool_choice or "auto", "parallel_tool_calls": True,
+            "tool_choice": self.body.tool_choice or "auto",
+            "parallel_tool_calls": self.body.parallel_tool_calls is not False,
             "temperature": self.body.temperature, "top_p": self.body.top_p, "metadata": self.body.metadata or {},
             "usage": _usage(reply) if reply else None,
         }  # fmt: skip
@@ -145,9 +145,12 @@ class Answer:
     def _whole(self, reply: Reply) -> dict[str, Any]:
         return self._response("incomplete" if reply.finish_reason == "length" else "completed", reply)
 
+    def _chunks(self) -> AsyncGenerator[Chunk, None]:
+        return first_call(self.model.chunks(self.reply), self.body.parallel_tool_calls is False)
+
     async def answer(self) -> dict[str, Any]:
         """The whole of it."""
-        async with aclosing(self.model.chunks(self.reply)) as chunks:
+        async with aclosing(self._chunks()) as chunks:
             return self._whole(Reply.join([chunk async for chunk in chunks]))
 
     async def events(self) -> AsyncGenerator[Mapping[str, Any], None]:
@@ -160,7 +163,7 @@ class Answer:
 
     async def _events(self) -> AsyncGenerator[dict[str, Any], None]:
         taken: list[Chunk] = []
-        async with aclosing(self.model.chunks(self.reply)) as chunks:
+        async with aclosing(self._chunks()) as chunks:
             async for chunk in chunks:
                 if not taken:
                     yield {"type": "response.created", "response": self._response("in_progress")}
