@@ -244,6 +244,16 @@ def test_thoughts_come_apart() -> None:
     deltas = [each["choices"][0]["delta"] for each in events(chat(client(thinking, **z1), stream=True))]
     assert "".join(delta.get("reasoning_content", "") for delta in deltas).strip() == "A greeting."
     assert "".join(delta.get("content") or "" for delta in deltas) == "Hi."
+    items = post(client(thinking, **z1), "/v1/responses", input="Hi").json()["output"]
+    assert [item["content"][0]["text"].strip() for item in items] == ["A greeting.", "Hi."]
+    lines = post(client(thinking, **z1), "/v1/responses", input="Hi", stream=True).text.split("\n\n")
+    objects = [json.loads(line.partition("\ndata: ")[2]) for line in lines if line]
+    added = [each["item"]["type"] for each in objects if each["type"] == "response.output_item.added"]
+    assert added == ["reasoning", "message"] and objects[-1]["response"]["output"][0]["content"] == items[0]["content"]
+    written = [each for each in objects if each["type"] == "response.output_text.delta"]
+    assert {each["output_index"] for each in written} == {1}
+    again = [{"role": "user", "content": "Hi"}, *items, {"role": "user", "content": "And?"}]
+    assert post(client(reply_ids("</think>\nHi"), **z1), "/v1/responses", input=again).status_code == 200
     told = post(client(thinking, **z1), "/v1/messages", model="nano", max_tokens=99, messages=ask("Hi")).json()
     assert [block["type"] for block in told["content"]] == ["thinking", "text"]
     said = [*ask("Hi"), message, *ask("And?")]
