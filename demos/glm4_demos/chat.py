@@ -1,7 +1,6 @@
 """`glm4-intel chat MODEL [QUESTION]`: a conversation in the terminal, or one reply."""
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from glm4_intel.commands.model_arguments import add_model_arguments, load_options, load_shown
 from glm4_intel.commands.models import MODEL_HELP, model_path
 from glm4_intel.commands.output import print_json
+from glm4_intel.commands.server_arguments import add_server_arguments, asked_server
 from glm4_intel.errors import Glm4Error
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from glm4_intel.serving.client import ServerRuntime
     from glm4_intel.serving.exchange import Server
 
-KEY = "GLM4_API_KEY"
 _SAMPLING = ("max_new_tokens", "temperature", "top_p", "top_k", "seed")
 
 
@@ -56,11 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("prompt", metavar="QUESTION", nargs="?",
                         help="print one reply and leave; - reads it from standard input")  # fmt: skip
     parser.add_argument("--prompt", dest="prompt_option", metavar="TEXT", help="the same as QUESTION")
-    parser.add_argument("--server", metavar="URL",
-                        help="talk to a server that is running, glm4-intel's or another of OpenAI's API")  # fmt: skip
-    parser.add_argument("--served", metavar="NAME", help="the server's model of that name (default: its first)")
-    parser.add_argument("--api-key-file", metavar="FILE", type=Path,
-                        help=f"the server's key is its first line (default: ${KEY})")  # fmt: skip
+    add_server_arguments(parser)
     parser.add_argument("--system", metavar="TEXT", help="a system message")
     parser.add_argument("--json", action="store_true", help="with a question: print the reply as one JSON object")
     parser.add_argument("--tools", default="", metavar="NAME,…", help="tools to begin with; /tools lists them")
@@ -103,20 +98,12 @@ def _runtime(options: ChatArguments) -> "Runtime | ServerRuntime":
 
 def _server(args: argparse.Namespace) -> "Server | None":
     """Where the server is that is asked for. Raises Glm4Error for options that belong to one where there is none."""
-    if args.server is None:
-        if args.model is None or args.served or args.api_key_file:
-            raise Glm4Error("chat needs a model, or a server", "For example: glm4-intel chat nano")
-        return None
-    from glm4_intel.serving.exchange import Server
-    from glm4_intel.serving.keys import read_secrets
-
-    key = os.environ.get(KEY, "")
-    if args.api_key_file:
-        told = read_secrets(args.api_key_file, "--api-key-file")
-        key = told[0][1] if told else ""
-    if args.model is not None and (args.prompt is not None or args.prompt_option is not None):
+    server = asked_server(args)
+    if server is None and (args.model is None or args.served or args.api_key_file):
+        raise Glm4Error("chat needs a model, or a server", "For example: glm4-intel chat nano")
+    if server and args.model is not None and (args.prompt is not None or args.prompt_option is not None):
         raise Glm4Error("A server has its models itself", "Leave MODEL out; --served NAME chooses one.")
-    return Server(args.server, key)
+    return server
 
 
 def _arguments(args: argparse.Namespace) -> ChatArguments:

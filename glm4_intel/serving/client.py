@@ -24,6 +24,8 @@ _CONTEXT = 8192
 _CHARACTERS = 3
 """Of a token, about, where the server does not count them."""
 _NAMES = {"max_new_tokens": "max_tokens"}
+_NEUTRAL = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
+"""Values that change nothing, and that not every server knows the name of."""
 _REASONS: dict[Any, FinishReason] = {"stop": "stop", "length": "length", "tool_calls": "tool_calls"}
 
 
@@ -48,15 +50,15 @@ class ServerRuntime:
 
     def __init__(self, server: Server, model: str | None = None) -> None:
         """Raises Glm4Error where there is no server, it refuses the key, or it has no such model."""
-        listed = server.ask("GET", "/v1/models")
-        models = _models(listed)
+        models = served_models(server)
         if not models or (model and model not in models):
             there = ", ".join(models) or "none"
             raise Glm4Error(f"{server.url} has no model {model or 'at all'}", f"There is {there}.")
         self._server, self.model = server, model or next(iter(models))
         self.context_length = models[self.model]
         self.tokenizer = _Counting(server, self.model)
-        self.device, self.device_reason, self.closed = server.url, f"({self.model})", False
+        self.device, self.device_reason, self.closed = server.url, "", False
+        self.defaults = GenerationParams()
 
     def close(self) -> None:
         """Nothing: the model is the server's."""
@@ -77,9 +79,10 @@ class ServerRuntime:
         self, conversation: Conversation, cancel: threading.Event | None = None, **overrides: Any
     ) -> Iterator[Chunk]:
         """See Runtime.answer; what the reply must look like is not passed on."""
-        GenerationParams().override(**overrides)
+        self.defaults.override(**overrides)
         tools = [tool.declaration for tool in conversation.tools]
-        sampling = {_NAMES.get(name, name): value for name, value in overrides.items() if value is not None}
+        sampling = {_NAMES.get(name, name): value for name, value in overrides.items()
+                    if value is not None and value != _NEUTRAL.get(name)}  # fmt: skip
         messages = [_sent(message) for message in conversation.messages]
         body = {"model": self.model, "messages": messages, "stream": True, "stream_options": {"include_usage": True},
                 **sampling, **({"tools": tools} if tools else {})}  # fmt: skip
@@ -94,8 +97,9 @@ class ServerRuntime:
         yield reading.last(cancelled())
 
 
-def _models(listed: Any) -> dict[str, int]:
-    """The names of a server's models and their contexts. Raises Glm4Error for another answer."""
+def served_models(server: Server) -> dict[str, int]:
+    """The names of a server's models and their contexts. Raises Glm4Error for no answer, or one of another form."""
+    listed = server.ask("GET", "/v1/models")
     try:
         return {str(each["id"]): int(each.get("max_model_len") or _CONTEXT) for each in listed["data"]}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
