@@ -85,7 +85,7 @@ class ChatRequest(Asked):
 class GenerateRequest(Asked):
     """The body of `/api/generate`."""
 
-    prompt: str
+    prompt: str = ""
     system: str | None = None
     suffix: str | None = None
     images: list[str] | None = None
@@ -173,6 +173,8 @@ async def generate(hall: Hall, data: Any, receive: Receive) -> Response:
 
 async def _create(hall: Hall, body: ChatRequest | GenerateRequest, receive: Receive) -> Response:
     model = hall.model(body.model)
+    if not (body.messages if isinstance(body, ChatRequest) else body.prompt):
+        return await _loaded(model, isinstance(body, ChatRequest))
     conversation, facts = body.conversation(), await model.engine.ready()
     reply = await model.begin(conversation, (body.options or Options()).overrides(facts.context))
     if body.think and model.tokenizer.thinking(reply.request.ids) == "off":
@@ -182,6 +184,14 @@ async def _create(hall: Hall, body: ChatRequest | GenerateRequest, receive: Rece
         return await Events(answer.lines(), line, "application/x-ndjson", _stream_fault, places).begin(receive)
     with places:
         return JSONResponse(await unless_left(receive, answer.whole()))
+
+
+async def _loaded(model: Served, chat: bool) -> Response:
+    """The answer to a request that asks for nothing but the model to be loaded."""
+    await model.engine.ready()
+    said = {"message": {"role": "assistant", "content": ""}} if chat else {"response": ""}
+    at = datetime.now(timezone.utc).isoformat()
+    return JSONResponse({"model": model.name, "created_at": at, **said, "done": True, "done_reason": "load"})
 
 
 def error_body(error: ServerError) -> dict[str, Any]:

@@ -82,6 +82,9 @@ def test_ollamas_lines() -> None:
                 stream=False).json()  # fmt: skip
     assert call["message"]["tool_calls"] == [{"function": {"name": "get_weather", "arguments": {"city": "Oslo"}}}]
     assert post(client(reply_ids("\nA")), "/api/generate", prompt="x", stream=False).json()["response"] == "A"
+    for path, body in (("/api/chat", {"messages": []}), ("/api/generate", {})):
+        loaded = post(client(), path, model="nano", **body).json()
+        assert loaded["done"] and loaded["done_reason"] == "load"
     shown = post(client(), "/api/show", model="nano").json()
     assert shown["capabilities"] == ["completion", "tools"] and shown["model_info"]["glm4.context_length"] == 2048
     for body in ({"options": {"mirostat": 1}}, {"options": {"num_ctx": 10**6}}, {"suffix": "x"}, {"think": True}):
