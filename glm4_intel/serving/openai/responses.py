@@ -31,6 +31,7 @@ _REFUSED = {
 }  # fmt: skip
 _PARTS = {"reasoning": "reasoning_text", "message": "output_text"}
 """What an item's text is called, by the item's type."""
+_NO_LOGPROBS: dict[str, dict[str, Any]] = {"message": {"logprobs": []}}
 _ITEM_IDS = {"reasoning": "rs_", "message": "msg_"}
 _EMPTY: tuple[Any, ...] = (None, False, [], "disabled", {}, {"effort": None, "summary": None})
 
@@ -188,7 +189,7 @@ class Answer:
                 written.append(kind)
                 yield from _begins(kind, self.id, len(written) - 1)
             if piece:
-                logprobs = {"logprobs": []} if kind == "message" else {}
+                logprobs = _NO_LOGPROBS.get(kind, {})
                 at = {"item_id": _ITEM_IDS[kind] + self.id, "output_index": written.index(kind), "content_index": 0}
                 yield {"type": f"response.{_PARTS[kind]}.delta", **at, "delta": piece, **logprobs}
 
@@ -213,12 +214,13 @@ def _usage(reply: Reply) -> dict[str, Any]:
 
 def _item(kind: str, id: str, status: str) -> dict[str, Any]:
     """A message or thoughts, without what was written."""
-    more = {"role": "assistant"} if kind == "message" else {"summary": []}
+    more: dict[str, Any] = {"role": "assistant"} if kind == "message" else {"summary": []}
     return {"type": kind, "id": _ITEM_IDS[kind] + id, "status": status, "content": [], **more}
 
 
 def _part(kind: str, text: str) -> dict[str, Any]:
-    return {"type": _PARTS[kind], "text": text} | ({"annotations": [], "logprobs": []} if kind == "message" else {})
+    more: dict[str, Any] = {"annotations": [], "logprobs": []} if kind == "message" else {}
+    return {"type": _PARTS[kind], "text": text, **more}
 
 
 def _begins(kind: str, id: str, index: int) -> Iterator[dict[str, Any]]:
@@ -231,7 +233,7 @@ def _item_ends(index: int, item: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if item["type"] in _PARTS:
         part, at = item["content"][0], {"item_id": item["id"], "output_index": index, "content_index": 0}
         if part["text"]:
-            logprobs = {"logprobs": []} if item["type"] == "message" else {}
+            logprobs = _NO_LOGPROBS.get(item["type"], {})
             yield {"type": f"response.{part['type']}.done", **at, "text": part["text"], **logprobs}
             yield {"type": "response.content_part.done", **at, "part": part}
     else:
