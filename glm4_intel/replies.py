@@ -101,6 +101,8 @@ class ReplyInProgress:
         self._waiting: list[int] = []  # ids whose text has not been shown
         self._undecoded = 0  # where those begin that have not been decoded
         self._called = False
+        self.cached: int | None = None
+        """How many of the prompt's tokens the engine took from its cache, where it tells."""
 
     def start(self) -> None:
         """Start the clock of the reply's figures, which began when it was made."""
@@ -138,7 +140,7 @@ class ReplyInProgress:
         chunk = self._chunk(events) or Chunk("", tuple(self._waiting), logprobs=tuple(self._logprobs))
         reason = self._reason or ("cancelled" if cancelled else "length")
         final: FinishReason = "tool_calls" if reason == "stop" and self._called else reason
-        usage = Usage(len(self.request.ids), len(self._times), self._truncated)
+        usage = Usage(len(self.request.ids), len(self._times), self._truncated, self.cached)
         return replace(chunk, finish_reason=final, usage=usage, timing=_timing(self._started, self._times))
 
     def _decoded(self) -> list[Segment]:

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 from glm4_intel.commands.model_arguments import add_model_arguments, load_options, load_shown
 from glm4_intel.commands.models import MODEL_HELP, model_path
 from glm4_intel.commands.output import print_json, printable
+from glm4_intel.commands.server_arguments import add_server_arguments, asked_server
 from glm4_intel.errors import Glm4Error
 
 if TYPE_CHECKING:
     from glm4_intel import Chunk, Runtime
     from glm4_intel.loading import LoadOptions
+    from glm4_intel.serving.client import ServerRuntime
+    from glm4_intel.serving.exchange import Server
 
 _SAMPLING = ("max_new_tokens", "temperature", "top_p", "top_k", "seed")
 
@@ -23,7 +26,8 @@ _SAMPLING = ("max_new_tokens", "temperature", "top_p", "top_k", "seed")
 class ChatArguments:
     """What the command line asks for."""
 
-    model: Path
+    model: Path | None
+    """None where a server has it."""
     load: "LoadOptions"
     system: str | None
     prompt: str | None
@@ -33,6 +37,9 @@ class ChatArguments:
     """Overrides of the model's generation defaults."""
     resume: bool = False
     """Go on with the conversation that was saved last."""
+    server: "Server | None" = None
+    served: str | None = None
+    """The server's model of that name; without one, its first."""
 
     def __post_init__(self) -> None:
         if self.json and self.prompt is None:
@@ -44,10 +51,11 @@ class ChatArguments:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    parser.add_argument("model", metavar="MODEL", nargs="?", help=f"{MODEL_HELP}; none with --server")
     parser.add_argument("prompt", metavar="QUESTION", nargs="?",
                         help="print one reply and leave; - reads it from standard input")  # fmt: skip
     parser.add_argument("--prompt", dest="prompt_option", metavar="TEXT", help="the same as QUESTION")
+    add_server_arguments(parser)
     parser.add_argument("--system", metavar="TEXT", help="a system message")
     parser.add_argument("--json", action="store_true", help="with a question: print the reply as one JSON object")
     parser.add_argument("--tools", default="", metavar="NAME,…", help="tools to begin with; /tools lists them")
@@ -63,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     options = _arguments(args)
     question = _question(options)
-    runtime = load_shown(options.model, options.load)
+    runtime = _runtime(options)
     if question is not None:
         return _answer(runtime, question, options)
     from .terminal import Terminal
@@ -79,23 +87,46 @@ def run(args: argparse.Namespace) -> int:
     ).run()
 
 
+def _runtime(options: ChatArguments) -> "Runtime | ServerRuntime":
+    if options.model is not None:
+        return load_shown(options.model, options.load)
+    from glm4_intel.serving.client import ServerRuntime
+
+    assert options.server
+    return ServerRuntime(options.server, options.served)
+
+
+def _server(args: argparse.Namespace) -> "Server | None":
+    """Where the server is that is asked for. Raises Glm4Error for options that belong to one where there is none."""
+    server = asked_server(args)
+    if server is None and (args.model is None or args.served or args.api_key_file):
+        raise Glm4Error("chat needs a model, or a server", "For example: glm4-intel chat nano")
+    if server and args.model is not None and (args.prompt is not None or args.prompt_option is not None):
+        raise Glm4Error("A server has its models itself", "Leave MODEL out; --served NAME chooses one.")
+    return server
+
+
 def _arguments(args: argparse.Namespace) -> ChatArguments:
     from glm4_intel import GenerationParams
 
-    if args.prompt is not None and args.prompt_option is not None:
+    server = _server(args)
+    model, prompt = (args.model, args.prompt) if server is None else (None, args.model)
+    if prompt is not None and args.prompt_option is not None:
         raise Glm4Error("--prompt and QUESTION are the same", "Give one of them.")
     sampling = {name: getattr(args, name) for name in _SAMPLING if getattr(args, name) is not None}
     GenerationParams().override(**sampling)  # what can't be is told before the model is loaded
     load = load_options(args)
     return ChatArguments(
-        model=model_path(args.model, load.device),
+        model=None if model is None else model_path(model, load.device),
         load=load,
         system=args.system,
-        prompt=args.prompt if args.prompt_option is None else args.prompt_option,
+        prompt=prompt if args.prompt_option is None else args.prompt_option,
         json=args.json,
         tools=[name for name in args.tools.split(",") if name],
         resume=args.resume,
         sampling=sampling,
+        server=server,
+        served=args.served,
     )
 
 
@@ -107,7 +138,7 @@ def _question(options: ChatArguments) -> str | None:
     return text
 
 
-def _answer(runtime: "Runtime", text: str, options: ChatArguments) -> int:
+def _answer(runtime: "Runtime | ServerRuntime", text: str, options: ChatArguments) -> int:
     """One reply on stdout, as text while it comes or as JSON when it is whole."""
     from glm4_intel import Reply
 

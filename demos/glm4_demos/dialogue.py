@@ -11,6 +11,7 @@ from typing import Any
 from glm4_intel import Chunk, Reply, Runtime, agent
 from glm4_intel.agent import Tool
 from glm4_intel.agent.documents import Document
+from glm4_intel.serving.client import ServerRuntime
 
 from .saved import read_saved, whole_text
 
@@ -105,7 +106,7 @@ class Dialogue:
         system = "\n".join([*([self.system] if self.system else []), *about])
         return [*([{"role": "system", "content": system}] if system else []), *(turn.message() for turn in self.turns)]
 
-    def ask(self, text: str, document: Document | None = None, runtime: Runtime | None = None) -> None:
+    def ask(self, text: str, document: Document | None = None, runtime: Runtime | ServerRuntime | None = None) -> None:
         """Add a turn of the user; the document's length is counted against the runtime's context."""
         text, attached = whole_text(text), None
         if document and runtime:
@@ -122,7 +123,7 @@ class Dialogue:
 
     def reply(
         self,
-        runtime: Runtime,
+        runtime: Runtime | ServerRuntime,
         tools: Sequence[Tool] = (),
         cancel: threading.Event | None = None,
         **sampling: Any,
@@ -232,7 +233,7 @@ def _markdown(turn: Turn) -> Iterator[str]:
         yield f"`{function['name']}`\n\n```json\n{readable(function['arguments'])}\n```"
 
 
-def _tokens(text: str, runtime: Runtime) -> int:
+def _tokens(text: str, runtime: Runtime | ServerRuntime) -> int:
     """How many tokens a text has; of a long one, about, by its beginning: counting holds up every other thread."""
     counted = text[:_COUNTED]
     tokens = len(runtime.tokenizer.encode_text(counted))

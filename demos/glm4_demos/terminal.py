@@ -12,6 +12,7 @@ from glm4_intel.commands.model_arguments import load_shown
 from glm4_intel.commands.output import printable
 from glm4_intel.loading import LoadOptions
 from glm4_intel.machine.folders import cache_folder
+from glm4_intel.serving.client import ServerRuntime
 
 from .dialogue import Dialogue, readable, speed
 from .keeping import Keeper
@@ -27,8 +28,8 @@ class Terminal:
     def __init__(
         self,
         *,
-        runtime: Runtime,
-        model: Path,
+        runtime: Runtime | ServerRuntime,
+        model: Path | None,
         options: LoadOptions,
         system: str = "",
         tools: Iterable[str] = (),
@@ -200,6 +201,8 @@ class Terminal:
 
     def _move_to(self, device: str) -> None:
         """Load the model on another device; where it can't be, the conversation goes on where it was."""
+        if self._model is None or isinstance(self._runtime, ServerRuntime):
+            raise Glm4Error("The server chooses its device", "Start it with --device.")
         options = replace(self._options, device=device)
         try:
             self._runtime = load_shown(self._model, options, in_place_of=self._runtime)

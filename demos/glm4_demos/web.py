@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from glm4_intel.commands.model_arguments import add_model_arguments, load_options, loading_shown
 from glm4_intel.commands.model_names import NANO, find, is_checkpoint, is_hub_id, is_model
 from glm4_intel.commands.models import MODEL_HELP, model_path
+from glm4_intel.commands.server_arguments import add_server_arguments, asked_server
 from glm4_intel.errors import Glm4Error
 from glm4_intel.serving.names import Authority, Names, bracketed, is_local
 
@@ -108,17 +109,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="messages answered or waiting at once (default 32)")  # fmt: skip
     parser.add_argument("--language", choices=("en", "zh"), default="en", help="the page's language at first")
     parser.add_argument("--open", action="store_true", help="open a browser")
+    add_server_arguments(parser)
     add_model_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    options = _arguments(args)
+    options, server = _arguments(args), asked_server(args)
+    if server and options.model:
+        raise Glm4Error("A server has its models itself", "Leave MODEL out; --served NAME chooses one.")
     _require_models(options.model)
     require_free(options.host, options.port)  # before an export, too
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
-    from .webpage.models import Models
+    from .webpage.models import Models, ServerModels
 
-    models = Models(_directory(options.model, options.load.device), options.load)
+    if server:
+        models: Models = ServerModels(server, args.served, options.load)
+    else:
+        models = Models(_directory(options.model, options.load.device), options.load)
     first = models.available()[0]
     with loading_shown(first) as shown:
         models.load(first, options.load.device, shown)

@@ -7,17 +7,24 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from ..chat.conversation import Conversation, ToolChoice
 from ..chat.events import ToolCall
 from ..chat.generation import Chunk, Reply
 from ..chat.messages import RawMessage
 from ..errors import Glm4Error
-from ..runtime import Runtime
 from .callables import Tool, tool
 
 _LOOK_UP = 0.05
+
+
+class Answering(Protocol):
+    """What answers a conversation: a Runtime, or a server's model."""
+
+    def answer(
+        self, conversation: Conversation, cancel: threading.Event | None = None, **overrides: Any
+    ) -> Iterator[Chunk]: ...
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ Event = Wrote | Called | Observed | Finished
 
 
 def run(
-    runtime: Runtime,
+    runtime: Answering,
     messages: Sequence[RawMessage],
     tools: Sequence[Tool | Callable[..., Any]],
     max_rounds: int = 8,
@@ -106,7 +113,7 @@ def _by_name(tools: Sequence[Tool]) -> dict[str, Tool]:
 
 
 def _reply(
-    runtime: Runtime, conversation: Conversation, cancel: threading.Event | None, options: Mapping[str, Any]
+    runtime: Answering, conversation: Conversation, cancel: threading.Event | None, options: Mapping[str, Any]
 ) -> Generator[Event, None, Reply]:
     """Tell each chunk of a reply; the whole of it."""
     chunks: list[Chunk] = []

@@ -34,8 +34,8 @@ class Writing(Protocol):
         """Whether nobody waits for more."""
         ...
 
-    def begin(self, share: float = 1.0) -> None:
-        """The reply is being written now; it may take this share of the KV cache."""
+    def begin(self, share: float = 1.0, cached: int | None = None) -> None:
+        """The reply is being written now; it may take this share of the KV cache, which held `cached` prompt tokens."""
         ...
 
     def write(self, ids: Sequence[int], logprobs: Sequence[float] = ()) -> None:
@@ -79,7 +79,7 @@ class Mailbox:
         """Whether nobody waits for more."""
         return self.unwanted or self.cancelled()
 
-    def begin(self, share: float = 1.0) -> None:
+    def begin(self, share: float = 1.0, cached: int | None = None) -> None:
         """Nothing: the reader learns it from the first id."""
 
     def write(self, ids: Sequence[int], logprobs: Sequence[float] = ()) -> None:

@@ -1,11 +1,11 @@
 """A conversation: parsed once, where it comes in, and taken as it is by everything else."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
-from .guide import Form, Guide, called_forms, response_forms
+from .guide import Form, Guide, called_forms, response_forms, strict_forms
 from .messages import Message, RawMessage, Turn, parse_messages
 from .thinking import Thinking
 from .tools import DeclaredTool, parse_tools
@@ -34,6 +34,8 @@ class Conversation:
     must_call: bool = False
     """Whether those forms are calls."""
     may_call: bool = field(default=True, kw_only=True)
+    strict: tuple[Form, ...] = field(default=(), kw_only=True)
+    """Of a free reply, what its calls must be if it makes them."""
 
     @classmethod
     def parse(
@@ -42,9 +44,11 @@ class Conversation:
         tools: Sequence[Mapping[str, Any]] | None = None,
         tool_choice: ToolChoice = "auto",
         response_format: Mapping[str, Any] | None = None,
+        strict: Collection[str] = (),
     ) -> "Conversation":
         """Messages, tools, tool choice and response format in OpenAI's form, or messages in GLM's.
 
+        `strict` are the names of functions whose calls must satisfy their schema, whether or not one is asked for.
         Raises Glm4Error naming the first fault, and for a reply that can't be guided.
         """
         parsed, may_call = parse_messages(messages), tool_choice != "none"
@@ -52,7 +56,8 @@ class Conversation:
         declared = {tool.name: tool for tool in [*beside, *_declared_in(parsed)]}
         called = called_forms(declared, tool_choice)
         forms = response_forms(response_format, called)
-        return cls(parsed, beside if may_call else (), forms, bool(called), may_call=may_call)
+        held = strict_forms(declared, strict) if may_call and not forms else ()
+        return cls(parsed, beside if may_call else (), forms, bool(called), may_call=may_call, strict=held)
 
     @cached_property
     def declared(self) -> Mapping[str, DeclaredTool]:
@@ -78,7 +83,7 @@ class Conversation:
 
     def guide(self, thinking: Thinking) -> Guide | None:
         """What holds the reply to its forms, after the thoughts of a model that has them."""
-        return Guide(self.forms, thinking) if self.forms else None
+        return Guide(self.forms, thinking, self.strict) if self.forms or self.strict else None
 
     def render(self, tokenizer: TurnEncoder, add_generation_prompt: bool = True) -> list[int]:
         """The token ids of the prompt. Raises Glm4Error where the chat template refuses the messages."""

@@ -149,6 +149,8 @@ class Usage:
     completion_tokens: int
     truncated_messages: int = 0
     """Messages of the history that the context had no room for."""
+    cached_tokens: int | None = None
+    """Of the prompt's tokens, those that the engine had computed for an earlier one; None where it does not tell."""
 
 
 @dataclass(frozen=True)

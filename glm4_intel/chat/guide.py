@@ -5,7 +5,7 @@ written as GLM-4 was trained to write it, with one space after a colon or comma 
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -36,6 +36,8 @@ class Guide:
 
     forms: tuple[Form, ...]
     thinking: Thinking = "off"
+    calls: tuple[Form, ...] = ()
+    """Where there are no forms: text is free, but what follows the start of one of these is held to it."""
 
 
 def response_forms(response_format: Mapping[str, Any] | None, called: Sequence[Form]) -> tuple[Form, ...]:
@@ -106,6 +108,14 @@ def called_forms(declared: Mapping[str, DeclaredTool], tool_choice: Any) -> tupl
         missing = "a tool" if not declared else chosen[0]
         raise Glm4Error(f"tool_choice asks for {missing}, which is not declared", "Declare it in tools.")
     return tuple(_called_form(declared[name]) for name in chosen)
+
+
+def strict_forms(declared: Mapping[str, DeclaredTool], strict: Collection[str]) -> tuple[Form, ...]:
+    """The forms of the functions whose calls must satisfy their schema, though none has to be called.
+
+    Raises Glm4Error for a schema that can't be guided.
+    """
+    return tuple(_called_form(tool) for name, tool in declared.items() if name in strict and not tool.built_in)
 
 
 def _named(tool_choice: Any) -> str:

@@ -37,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--replicas", type=int, metavar="N", help="replicas of the engine on Ray, one a NUMA node")
     parser.add_argument("--ray", metavar="ADDRESS", help="their Ray cluster, such as auto (default: one of this "
                         "machine, which ends with the server)")  # fmt: skip
+    parser.add_argument("--scoring", action="store_true",
+                        help="answer /v1/completions with echo and logprobs, as lm-eval asks; takes the model's memory "
+                             "a second time")  # fmt: skip
     add_model_arguments(parser)
     parser.set_defaults(profile="throughput", history="refuse")
 
@@ -71,6 +74,7 @@ def _settings(args: argparse.Namespace) -> "ServerSettings":
         patience=args.patience,
         drain=args.drain,
         replicas=_replicas(args),
+        scoring=args.scoring,
     )
 
 

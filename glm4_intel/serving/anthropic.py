@@ -16,13 +16,14 @@ from .bodies import Fields, parse
 from .errors import BadRequest, ServerError
 from .hall import Hall
 from .served import Served, told_by_field
-from .streams import Receive, answered, named_event
+from .streams import Receive, answered, first_call, named_event
 
 _KINDS = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 413: "request_too_large",
           429: "rate_limit_error", 500: "api_error", 503: "overloaded_error"}  # fmt: skip
 _REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 _NO_EFFECT = ("thinking", "redacted_thinking")
 """Blocks of an assistant's turn that come back: a model's thoughts are not told to it again."""
+_ONE_CALL = "disable_parallel_tool_use"
 _CHOICES: dict[str, Any] = {"auto": "auto", "none": "none", "any": "required"}
 
 
@@ -43,7 +44,9 @@ class CountRequest(Fields):
         system = [{"role": "system", "content": _text(self.system, "system")}] if self.system else []
         messages = [each for index, message in enumerate(self.messages) for each in _converted(message, index)]
         with told_by_field():
-            return Conversation.parse([*system, *messages], _tools(self.tools), _tool_choice(self.tool_choice))
+            return Conversation.parse(
+                [*system, *messages], _tools(self.tools), _tool_choice(self.tool_choice), strict=_strict(self.tools)
+            )
 
 
 class MessagesRequest(CountRequest):
@@ -93,7 +96,11 @@ def _call(block: Mapping[str, Any]) -> dict[str, Any]:
 def _text(content: Any, where: str) -> str:
     if isinstance(content, str):
         return content
+    if not isinstance(content, list):
+        raise BadRequest(f"{where} must be text or a list of blocks", field="messages")
     for block in content:
+        if not isinstance(block, Mapping):
+            raise BadRequest(f"{where} has a block that is no object", field="messages")
         if block.get("type") != "text" or not isinstance(block.get("text"), str):
             raise BadRequest(f"{where} has a block of type {block.get('type')!r}", "GLM-4 reads text.", "messages")
     return "".join(block["text"] for block in content)
@@ -110,8 +117,13 @@ def _tools(tools: Sequence[Mapping[str, Any]] | None) -> list[dict[str, Any]] | 
     ] or None  # fmt: skip
 
 
+def _strict(tools: Sequence[Mapping[str, Any]] | None) -> list[str]:
+    """The tools whose calls must satisfy their schema."""
+    return [str(tool.get("name")) for tool in tools or () if tool.get("strict")]
+
+
 def _tool_choice(choice: Mapping[str, Any] | None) -> Any:
-    kind = choice.get("type") if choice else "auto"
+    kind = str(choice.get("type")) if choice else "auto"
     if kind == "tool" and choice:
         return {"type": "function", "function": {"name": choice.get("name")}}
     if kind not in _CHOICES:
@@ -129,17 +141,25 @@ class Turn:
     id: str = field(default_factory=lambda: f"msg_{uuid.uuid4().hex}")
 
     def _message(self, content: Sequence[Any], ended: Mapping[str, Any], written: int) -> dict[str, Any]:
-        usage = {"input_tokens": len(self.reply.request.ids), "output_tokens": written}
         return {"id": self.id, "type": "message", "role": "assistant", "model": self.model.name, "content": content,
-                **ended, "usage": usage}  # fmt: skip
+                **ended, "usage": self._usage(written)}  # fmt: skip
+
+    def _usage(self, written: int) -> dict[str, int]:
+        """Tokens that came from the cache are counted apart, as Anthropic does."""
+        prompt, cached = len(self.reply.request.ids), self.reply.cached
+        told = {} if cached is None else {"cache_creation_input_tokens": 0, "cache_read_input_tokens": cached}
+        return {"input_tokens": prompt - (cached or 0), **told, "output_tokens": written}
 
     def _ended(self, reason: str | None) -> dict[str, Any]:
         stop = self.reply.stop_text
         return {"stop_reason": "stop_sequence" if stop else _REASONS.get(reason or ""), "stop_sequence": stop}
 
+    def _chunks(self) -> AsyncGenerator[Chunk, None]:
+        return first_call(self.model.chunks(self.reply), bool((self.body.tool_choice or {}).get(_ONE_CALL)))
+
     async def answer(self) -> dict[str, Any]:
         """The whole of it."""
-        async with aclosing(self.model.chunks(self.reply)) as chunks:
+        async with aclosing(self._chunks()) as chunks:
             reply = Reply.join([chunk async for chunk in chunks])
         content: list[dict[str, Any]] = []
         if reply.reasoning:
@@ -155,7 +175,7 @@ class Turn:
     async def events(self) -> AsyncGenerator[Mapping[str, Any], None]:
         """The events of a stream."""
         blocks = _Blocks()
-        async with aclosing(self.model.chunks(self.reply)) as chunks:
+        async with aclosing(self._chunks()) as chunks:
             first = True
             async for chunk in chunks:
                 if first:
@@ -166,7 +186,7 @@ class Turn:
                 if chunk.usage:
                     for told in blocks.stop():
                         yield told
-                    usage = {"output_tokens": chunk.usage.completion_tokens}
+                    usage = self._usage(chunk.usage.completion_tokens)
                     yield {"type": "message_delta", "delta": self._ended(chunk.finish_reason), "usage": usage}
         yield {"type": "message_stop"}
 

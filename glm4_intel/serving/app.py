@@ -35,6 +35,7 @@ POSTS: dict[str, Create] = {
     "/v1/messages/count_tokens": anthropic.count_tokens,
     "/api/chat": ollama.chat,
     "/api/generate": ollama.generate,
+    "/api/show": ollama.show,
     "/tokenize": models.tokenize,
     "/detokenize": models.detokenize,
 }
@@ -79,6 +80,9 @@ def _gets(hall: Hall) -> list[Route]:
     async def described(request: Request) -> Response:
         return JSONResponse(models.described(hall.model(request.path_params["name"])))
 
+    async def tokenizer_info(request: Request) -> Response:
+        return JSONResponse(models.tokenizer_info(hall.model(request.query_params.get("model"))))
+
     async def tags(request: Request) -> Response:
         return JSONResponse(ollama.tags(hall))
 
@@ -86,7 +90,7 @@ def _gets(hall: Hall) -> list[Route]:
         return JSONResponse(ollama.version())
 
     table = {"/api/tags": tags, "/api/version": version, "/health": health, "/ready": ready, "/metrics": metrics,
-             "/v1/models": listed, "/v1/models/{name:path}": described}  # fmt: skip
+             "/tokenizer_info": tokenizer_info, "/v1/models": listed, "/v1/models/{name:path}": described}  # fmt: skip
     return [Route(path, endpoint, methods=["GET"]) for path, endpoint in table.items()]
 
 

@@ -32,9 +32,21 @@ async def read_json(request: Request, most: int) -> Any:
         if len(body) > most:
             raise TooLarge(f"The request is larger than the {most >> 20} MB that are taken")
     try:
-        return json.loads(bytes(body), parse_constant=_refuse_constant)
+        return whole_json(bytes(body))
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"The request's body is not JSON: {error}") from error
+
+
+def whole_json(text: bytes) -> Any:
+    """JSON whose texts can be told again: halves of surrogate pairs, which no UTF-8 can have, become U+FFFD.
+
+    Raises ValueError or RecursionError for what is no JSON.
+    """
+    value = json.loads(text, parse_constant=_refuse_constant)
+    if b"\\ud" not in text.lower():
+        return value
+    halves = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass")
+    return json.loads(halves.decode("utf-16", "replace"))
 
 
 def _refuse_constant(constant: str) -> Any:

@@ -8,16 +8,19 @@ import queue
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
 
 from ..backends import LoadOptions, Request
+from ..backends.scoring import Scores
 from ..errors import Glm4Error
 from . import engine_process
 from .errors import BadRequest, EngineFailed, ServerError, Unavailable
-from .wire import Frame, Kind, add_frame, decode
+from .wire import Frame, Kind, add_frame, decode, scores_of
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +39,8 @@ class Facts:
     reason: str = ""
     cached_tokens: int = 0
     """That the KV cache holds, of prompts that are gone, too; 0 where replies don't share one."""
+    scoring: bool = False
+    """Whether it tells how likely a text's own tokens are."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,8 @@ class Piece:
 
     ids: Sequence[int]
     logprobs: Sequence[float] = ()
+    cached: int | None = None
+    """In the first piece, how many of the prompt's tokens the engine took from its cache; None where it can't tell."""
 
 
 class Engine(Protocol):
@@ -63,6 +70,10 @@ class Engine(Protocol):
 
     def stream(self, request: Request) -> AsyncGenerator[Piece, None]:
         """The reply in pieces. Closing the iterator ends it. Raises ServerError where the engine fails or ends."""
+        ...
+
+    def score(self, ids: Sequence[int], top: int) -> AsyncGenerator[Scores, None]:
+        """How likely each of the ids is, with the `top` likeliest in its place, in pieces. Raises as `stream` does."""
         ...
 
     async def close(self) -> None:
@@ -126,12 +137,15 @@ class EngineProcess:
 
     def __init__(
         self, directory: Path, options: LoadOptions, patience: float = 120.0,
-        progress: Callable[[str, float | None], None] | None = None,
+        progress: Callable[[str, float | None], None] | None = None, scoring: bool = False,
     ) -> None:  # fmt: skip
-        """`patience`: seconds without a sign of life, with a reply to write, after which it counts as stuck."""
+        """`patience`: seconds without a sign of life, with a reply to write, after which it counts as stuck.
+
+        With `scoring` the model is in memory a second time, and can `score`.
+        """
         self.facts: Facts | None = None
         self.live, self.cache, self.restarts = 0, 0.0, 0
-        self._directory, self._options, self._patience = directory, options, patience
+        self._directory, self._options, self._patience, self._scoring = directory, options, patience, scoring
         self._progress = progress or (lambda stage, share: None)
         self._numbers = itertools.count(1)
         self._replies: dict[int, asyncio.Queue[Frame | ServerError]] = {}
@@ -160,20 +174,38 @@ class EngineProcess:
 
     async def stream(self, request: Request) -> AsyncGenerator[Piece, None]:
         """See Engine."""
+        count, last = 0, -1
+        async with aclosing(self._answers(lambda number: add_frame(number, request))) as frames:
+            async for frame in frames:
+                count, last = count + len(frame.ids), frame.ids[-1] if frame.ids else last
+                yield Piece(frame.ids, frame.logprobs, frame.data.get("cached"))
+        if last not in request.params.stop_token_ids and count < request.params.max_new_tokens:
+            raise EngineFailed(
+                "The KV cache is full", "Shorten the conversation, or serve the model with more --context."
+            )
+
+    async def score(self, ids: Sequence[int], top: int) -> AsyncGenerator[Scores, None]:
+        """See Engine."""
+        order = partial(Frame, Kind.SCORE, ids=ids, data={"top": top})
+        async with aclosing(self._answers(order)) as frames:
+            async for frame in frames:
+                yield scores_of(frame)
+
+    async def _answers(self, order: Callable[[int], Frame]) -> AsyncGenerator[Frame, None]:
+        """What the engine says to an order, up to its end. Raises ServerError where it ends with a fault."""
         await self.ready()
         link, number = self._link, next(self._numbers)
         assert link is not None
         replies = self._replies[number] = asyncio.Queue()
         if len(self._replies) == 1:
             self._heard_at = time.monotonic()
-        link.leaving.put(add_frame(number, request).encode())
-        ended, count, last = False, 0, -1
+        link.leaving.put(order(number).encode())
+        ended = False
         try:
-            while isinstance(frame := await replies.get(), Frame) and frame.kind == Kind.WROTE:
-                count, last = count + len(frame.ids), frame.ids[-1] if frame.ids else last
-                yield Piece(frame.ids, frame.logprobs)
+            while isinstance(frame := await replies.get(), Frame) and frame.kind != Kind.ENDED:
+                yield frame
             ended = True
-            _require_whole(frame, last in request.params.stop_token_ids or count >= request.params.max_new_tokens)
+            _require_faultless(frame)
         finally:
             self._replies.pop(number, None)
             if not ended:
@@ -205,8 +237,9 @@ class EngineProcess:
         spawning = multiprocessing.get_context("spawn")
         ours, theirs = spawning.Pipe()
         process = spawning.Process(
-            target=engine_process.run, args=(theirs, self._directory, self._options), daemon=True, name="glm4-engine"
-        )
+            target=engine_process.run, daemon=True, name="glm4-engine",
+            args=(theirs, self._directory, self._options, self._scoring),
+        )  # fmt: skip
         process.start()
         theirs.close()  # so that the pipe ends when the process does
         link = _Link(process, ours, self._heard, loop)
@@ -238,7 +271,7 @@ class EngineProcess:
 
     def _heard(self, frame: Frame) -> None:
         self._heard_at = time.monotonic()
-        if frame.kind in (Kind.WROTE, Kind.ENDED):
+        if frame.kind in (Kind.WROTE, Kind.SCORED, Kind.ENDED):
             if replies := self._replies.get(frame.reply):
                 replies.put_nowait(frame)
         elif frame.kind == Kind.ALIVE:
@@ -257,12 +290,10 @@ class EngineProcess:
             self._changed.notify_all()
 
 
-def _require_whole(end: Frame | ServerError, whole: bool) -> None:
-    """Raises ServerError where a reply ended with a fault, or before its end."""
+def _require_faultless(end: Frame | ServerError) -> None:
+    """Raises ServerError where an answer ended with a fault."""
     if isinstance(end, ServerError):
         raise end
     if end.data:
         kind = BadRequest if end.data["refused"] else EngineFailed
         raise kind(end.data["message"], end.data["hint"])
-    if not whole:
-        raise EngineFailed("The KV cache is full", "Shorten the conversation, or serve the model with more --context.")

@@ -8,16 +8,19 @@ import logging
 import queue
 import signal
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from .. import model_directory
 from ..backends import LoadOptions, Request
+from ..backends.scoring import Scorer, Scores
 from ..backends.turns import EngineThread, engine_failure
+from ..devices import Machine
 from ..errors import Glm4Error
 from ..loading import load_as
-from .wire import Frame, Kind, added_request, decode
+from .wire import Frame, Kind, added_request, decode, scored_frame
 
 _LOOK_UP = 0.005
 """Seconds between two looks at the pipe in the middle of a reply."""
@@ -25,13 +28,18 @@ _HEARTBEAT = 0.25
 """Seconds after which the loop says that it goes on, where it has nothing else to say."""
 
 
-def run(pipe: Connection, directory: Path, options: LoadOptions) -> None:
-    """Load the model and write replies until the pipe ends. The target of the process."""
+def run(pipe: Connection, directory: Path, options: LoadOptions, scoring: bool = False) -> None:
+    """Load the model and write replies until the pipe ends. The target of the process.
+
+    With `scoring` the model is loaded once more before it, so that what is planned after it sees the memory taken.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):  # the web process's, which lets replies end first
         signal.signal(number, signal.SIG_IGN)
     logging.basicConfig(level=logging.WARNING)
     port = Port(pipe)
     try:
+        if scoring:
+            port.scorer = Scorer(model_directory.read(directory), options, Machine())
         _serve(port, directory, options)
     except Glm4Error as error:
         port.tell(Frame(Kind.FAILED, data={"message": str(error), "hint": error.hint}))
@@ -48,7 +56,8 @@ def _serve(port: "Port", directory: Path, options: LoadOptions) -> None:
     if not isinstance(engine, EngineThread):
         raise Glm4Error("This backend can't be served", "Use one of glm4-intel's own.")
     facts = {"context": runtime.context_length, "prompt_limit": runtime.prompt_limit, "device": runtime.device,
-             "reason": runtime.device_reason, "cached_tokens": engine.cached_tokens}  # fmt: skip
+             "reason": runtime.device_reason, "cached_tokens": engine.cached_tokens,
+             "scoring": port.scorer is not None}  # fmt: skip
     port.tell(Frame(Kind.READY, data=facts))
     engine.work(port)
     port.flush()
@@ -62,18 +71,32 @@ class Port:
         self._orders: list[_Remote] = []
         self._replies: dict[int, _Remote] = {}
         self._leaving: list[Frame] = []
+        self._scorings: dict[int, Iterator[Scores]] = {}
+        self.scorer: Scorer | None = None
         self._told = self._looked = 0.0
 
     def get(self, block: bool = True) -> "_Remote | None":
         """See Orders.get. What was written since the last call is sent first."""
-        self.flush(idle=block)
         try:
-            self._take(block and not self._orders)
+            while True:
+                self.flush(idle=block)
+                self._take(block and not self._orders and not self._scorings)
+                self._score()
+                if self._orders:
+                    return self._orders.pop(0)
+                if not block:
+                    raise queue.Empty
         except (EOFError, OSError):
             return None
-        if not self._orders:
-            raise queue.Empty
-        return self._orders.pop(0)
+
+    def _score(self) -> None:
+        """One piece of a text that is to be scored, beside the replies that are being written."""
+        for number, pieces in list(self._scorings.items())[:1]:
+            if (scores := next(pieces, None)) is not None:
+                self.leave(scored_frame(number, scores))
+            else:
+                del self._scorings[number]
+                self.leave(Frame(Kind.ENDED, number))
 
     def tell(self, frame: Frame) -> None:
         """Send a frame now."""
@@ -104,14 +127,18 @@ class Port:
         while block or self._pipe.poll():
             for frame in decode(self._pipe.recv_bytes()):
                 self._obey(frame)
-            block = block and not self._orders
+            block = False
 
     def _obey(self, frame: Frame) -> None:
         if frame.kind == Kind.ADD:
             reply = self._replies[frame.reply] = _Remote(self, frame.reply, added_request(frame))
             self._orders.append(reply)
+        elif frame.kind == Kind.SCORE and self.scorer:
+            self._scorings[frame.reply] = self.scorer.score(list(frame.ids), frame.data["top"])
         elif frame.reply in self._replies:
             self._replies[frame.reply].cancelled = True
+        else:
+            self._scorings.pop(frame.reply, None)
 
     def flush(self, idle: bool = True) -> None:
         """Send what was written; also where nothing was, if the loop is `idle` or has been silent for long."""
@@ -134,18 +161,22 @@ class _Remote:
     cancelled: bool = False
     share: float = 0.0
     """Of the KV cache; 0 before it is being written."""
+    beginning: dict[str, int] = field(default_factory=dict)
+    """What is told with its first ids."""
 
     @property
     def over(self) -> bool:
         self.port.look()
         return self.cancelled
 
-    def begin(self, share: float = 1.0) -> None:
+    def begin(self, share: float = 1.0, cached: int | None = None) -> None:
         self.share = share
+        self.beginning = {} if cached is None else {"cached": cached}
 
     def write(self, ids: Sequence[int], logprobs: Sequence[float] = ()) -> None:
         told = logprobs if self.request.logprobs else ()
-        self.port.leave(Frame(Kind.WROTE, self.number, ids, told))
+        beginning, self.beginning = self.beginning, {}
+        self.port.leave(Frame(Kind.WROTE, self.number, ids, told, beginning))
 
     def finish(self, failure: BaseException | None = None) -> None:
         error = engine_failure(failure) if failure else None

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import Glm4Error
+from .bodies import whole_json
 from .errors import ServerError, Unavailable
 from .hall import Hall
 from .openai import chat, completions
@@ -51,8 +52,8 @@ def read_jobs(file: Path) -> list[Job]:
 
 def _job(line: bytes, where: str) -> Job:
     try:
-        told = json.loads(line)
-    except ValueError as error:
+        told = whole_json(line)
+    except (ValueError, RecursionError) as error:
         raise Glm4Error(f"{where} is not JSON: {error}") from error
     if not isinstance(told, dict) or not isinstance(told.get("custom_id"), str):
         raise Glm4Error(f"{where} has no custom_id")

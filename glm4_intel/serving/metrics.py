@@ -22,6 +22,7 @@ class Metrics:
         self._registry = registry = CollectorRegistry()
         self._requests = Counter("glm4_requests", "Requests answered", ("path", "status"), registry=registry)
         self._prompt = Counter("glm4_prompt_tokens", "Tokens of prompts", registry=registry)
+        self._cached = Counter("glm4_cached_prompt_tokens", "Those of them that the KV cache held", registry=registry)
         self._written = Counter("glm4_completion_tokens", "Tokens of replies", registry=registry)
         self._first = Histogram(
             "glm4_time_to_first_token_seconds", "From a request's coming to its first token, queueing included",
@@ -39,6 +40,7 @@ class Metrics:
     def count_reply(self, usage: Usage, timing: Timing) -> None:
         """A reply was written to its end."""
         self._prompt.inc(usage.prompt_tokens)
+        self._cached.inc(usage.cached_tokens or 0)
         self._written.inc(usage.completion_tokens)
         self._first.observe(timing.time_to_first_token)
         if timing.time_per_token:

@@ -21,6 +21,7 @@ from .streams import Events, Receive, line, unless_left
 
 _SECOND = 1_000_000_000
 _REASONS = {"tool_calls": "stop"}
+_DETAILS = {"format": "openvino", "family": "glm4"}
 
 
 class Options(Fields):
@@ -84,7 +85,7 @@ class ChatRequest(Asked):
 class GenerateRequest(Asked):
     """The body of `/api/generate`."""
 
-    prompt: str
+    prompt: str = ""
     system: str | None = None
     suffix: str | None = None
     images: list[str] | None = None
@@ -172,6 +173,8 @@ async def generate(hall: Hall, data: Any, receive: Receive) -> Response:
 
 async def _create(hall: Hall, body: ChatRequest | GenerateRequest, receive: Receive) -> Response:
     model = hall.model(body.model)
+    if not (body.messages if isinstance(body, ChatRequest) else body.prompt):
+        return await _loaded(model, isinstance(body, ChatRequest))
     conversation, facts = body.conversation(), await model.engine.ready()
     reply = await model.begin(conversation, (body.options or Options()).overrides(facts.context))
     if body.think and model.tokenizer.thinking(reply.request.ids) == "off":
@@ -181,6 +184,14 @@ async def _create(hall: Hall, body: ChatRequest | GenerateRequest, receive: Rece
         return await Events(answer.lines(), line, "application/x-ndjson", _stream_fault, places).begin(receive)
     with places:
         return JSONResponse(await unless_left(receive, answer.whole()))
+
+
+async def _loaded(model: Served, chat: bool) -> Response:
+    """The answer to a request that asks for nothing but the model to be loaded."""
+    await model.engine.ready()
+    said = {"message": {"role": "assistant", "content": ""}} if chat else {"response": ""}
+    at = datetime.now(timezone.utc).isoformat()
+    return JSONResponse({"model": model.name, "created_at": at, **said, "done": True, "done_reason": "load"})
 
 
 def error_body(error: ServerError) -> dict[str, Any]:
@@ -195,11 +206,31 @@ def _stream_fault(error: ServerError) -> Iterable[Mapping[str, Any]]:
 def tags(hall: Hall) -> dict[str, Any]:
     """The models."""
     models = hall.models.values()
-    details = {"format": "openvino", "family": "glm4"}
     return {"models": [
-        {"name": model.name, "model": model.name, "size": 0, "digest": "", "details": details,
+        {"name": model.name, "model": model.name, "size": 0, "digest": "", "details": _DETAILS,
          "modified_at": datetime.fromtimestamp(model.created, timezone.utc).isoformat()} for model in models
     ]}  # fmt: skip
+
+
+class ShowRequest(Fields):
+    """The body of `/api/show`."""
+
+    model: str | None = None
+    name: str | None = None
+    """What the model was called in earlier versions of the API."""
+    verbose: bool | None = None
+
+
+async def show(hall: Hall, data: Any, receive: Receive) -> Response:
+    """What a model can do, which clients ask before they give it tools."""
+    body = parse(ShowRequest, data)
+    model = hall.model(body.model or body.name)
+    context = {"glm4.context_length": model.engine.facts.context} if model.engine.facts else {}
+    capabilities = ["completion", *(["tools"] if model.tokenizer.chats else [])]
+    return JSONResponse({
+        "details": _DETAILS, "capabilities": capabilities, "parameters": "", "template": "", "modelfile": "",
+        "model_info": {"general.architecture": "glm4", **context},
+    })  # fmt: skip
 
 
 def version() -> dict[str, Any]:

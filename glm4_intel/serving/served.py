@@ -66,6 +66,7 @@ class Served:
         pieces = self.engine.stream(reply.request)
         try:
             async for piece in pieces:
+                reply.cached = piece.cached if reply.cached is None else reply.cached
                 for chunk in _read(reply, piece):
                     yield chunk
                 if reply.stopped:

@@ -100,7 +100,7 @@ async def engines_of(
 
 def _engine(path: Path, name: str, settings: ServerSettings, progress: Progress) -> StartedEngine:
     if settings.replicas is None:
-        return EngineProcess(path, settings.load, settings.patience, progress)
+        return EngineProcess(path, settings.load, settings.patience, progress, settings.scoring)
     from .replicas import ReplicatedEngine  # Ray is an extra of its own
 
     return ReplicatedEngine(f"glm4-{name}", path, settings.load, settings.patience, settings.replicas)

@@ -53,6 +53,8 @@ class ServerSettings:
     """New tokens of a reply."""
     patience: float = 120.0
     """Seconds of an engine's silence, with a reply to write, after which it is loaded again."""
+    scoring: bool = False
+    """Load each model a second time, for evaluations that ask how likely a text is."""
     drain: float = 60.0
     """Seconds that replies have to end when the server does."""
     replicas: ReplicaSettings | None = None

@@ -3,7 +3,8 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Mapping, MutableMapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, aclosing
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from starlette.responses import JSONResponse, Response
@@ -46,6 +47,20 @@ async def _forward(index: int, reply: AsyncGenerator[Chunk, None], arrived: "asy
         arrived.put_nowait(error)
     finally:
         await reply.aclose()  # now, so that the engine stops when this task does
+
+
+async def first_call(stream: AsyncGenerator[Chunk, None], one: bool) -> AsyncGenerator[Chunk, None]:
+    """A reply, without the calls after its first where `one` alone is wanted."""
+    called = False
+    async with aclosing(stream) as chunks:
+        async for chunk in chunks:
+            if not one:
+                yield chunk
+                continue
+            deltas = tuple(delta for delta in chunk.tool_call_deltas if delta.index == 0)
+            calls = () if called else chunk.tool_calls[:1]
+            called = called or bool(calls)
+            yield replace(chunk, tool_call_deltas=deltas, tool_calls=calls)
 
 
 async def unless_left(receive: Receive, work: Coroutine[Any, Any, Value]) -> Value:

@@ -7,12 +7,13 @@ and of the lengths that the head tells. Nothing in it is code: a frame can't be 
 import json
 import struct
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import IntEnum
 from typing import Any
 
 from ..backends import Request
+from ..backends.scoring import Scores
 from ..chat.generation import GenerationParams
 from ..chat.guide import Form, Guide
 
@@ -22,7 +23,7 @@ _ID, _LOGPROB = "i", "f"
 
 
 class Kind(IntEnum):
-    """What a frame says. The first two go to the engine, the others come from it."""
+    """What a frame says. ADD, CANCEL and SCORE go to the engine, the others come from it."""
 
     ADD = 1
     CANCEL = 2
@@ -34,6 +35,10 @@ class Kind(IntEnum):
     ENDED = 7
     ALIVE = 8
     """How many replies are written and how much of the KV cache they may take; it also says that the loop goes on."""
+    SCORE = 9
+    """To the engine: how likely are a text's own tokens?"""
+    SCORED = 10
+    """A piece of the answer: the likeliest ids, then the logprobs of the text's own tokens and of those."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +87,25 @@ def add_frame(number: int, request: Request) -> Frame:
     return Frame(Kind.ADD, number, request.ids, data=data)
 
 
+def scored_frame(number: int, scores: Scores) -> Frame:
+    """A piece of a text's scores."""
+    return Frame(Kind.SCORED, number, scores.ids, [*scores.following, *scores.logprobs])
+
+
+def scores_of(frame: Frame) -> Scores:
+    """The scores of such a piece."""
+    own = len(frame.logprobs) - len(frame.ids)
+    return Scores(frame.logprobs[:own], frame.ids, frame.logprobs[own:])
+
+
 def added_request(frame: Frame) -> Request:
     """The request of such an order."""
     guide = frame.data.get("guide")
-    forms = tuple(Form(**form) for form in guide["forms"]) if guide else ()
     return Request(
         ids=list(frame.ids), params=GenerationParams(**frame.data["params"]), logprobs=frame.data["logprobs"],
-        guide=Guide(forms, guide["thinking"]) if guide else None,
+        guide=Guide(_forms(guide["forms"]), guide["thinking"], _forms(guide["calls"])) if guide else None,
     )  # fmt: skip
+
+
+def _forms(told: Iterable[Mapping[str, Any]]) -> tuple[Form, ...]:
+    return tuple(Form(**form) for form in told)

@@ -28,13 +28,15 @@ def scripted_models(folder: Path, replies: Sequence[Sequence[int]]) -> Models:
 
 
 @contextmanager
-def page(folder: Path, replies: Sequence[Sequence[int]] = (), **options: Any) -> Iterator[str]:
+def page(
+    folder: Path, replies: Sequence[Sequence[int]] = (), models: Models | None = None, **options: Any
+) -> Iterator[str]:
     """The page, served in this process; its address."""
     host = options.pop("host", "127.0.0.1")
     port = options.pop("port", None) or free_port()
     arguments = web.WebArguments(model=None, load=LoadOptions(), host=host, port=port, **options)
     uploads = Uploads(arguments.max_upload << 20, folder / "uploads")
-    with web.served(scripted_models(folder / "scripted", replies), arguments, uploads):
+    with web.served(models or scripted_models(folder / "scripted", replies), arguments, uploads):
         yield f"http://{'[::1]' if ':' in host else '127.0.0.1'}:{port}"
 
 

@@ -9,7 +9,7 @@ import pytest
 from forms_of_json import satisfies
 
 from conftest import WEATHER, ask
-from glm4_intel import Glm4Error, Runtime, load
+from glm4_intel import Glm4Error, Reply, Runtime, load
 from glm4_intel.backends.base import Request
 from glm4_intel.chat.conversation import Conversation
 from glm4_intel.chat.guide import Form, Guide
@@ -318,3 +318,19 @@ def test_sets_without_listed_items_are_refused() -> None:
     schema = {"type": "array", "items": {"type": "string"}, "uniqueItems": True}
     with pytest.raises(Glm4Error, match="uniqueItems"):
         json_grammar(schema, "schema")
+
+
+def test_a_strict_function_may_be_called_and_is_held_to_its_schema(glm: Runtime) -> None:
+    city = {"type": "string", "enum": ["Rome"]}
+    schema = {"type": "object", "properties": {"city": city}, "required": ["city"]}
+    tool = {"type": "function", "function": {**WEATHER["function"], "parameters": schema}}
+
+    def answer(text: str, **sampling: Any) -> Reply:
+        conversation = Conversation.parse(ask(text), [tool], strict=["get_weather"])
+        return Reply.join(glm.answer(conversation, **sampling))
+
+    assert "42" in answer("What is 17 + 25?", temperature=0).text
+    for seed in range(6):
+        reply = answer("How is the weather in Oslo?", temperature=1.5 * bool(seed), seed=seed, max_new_tokens=60)
+        assert all(call.arguments == {"city": "Rome"} for call in reply.tool_calls)
+        assert seed or reply.tool_calls

@@ -8,6 +8,7 @@ import httpx
 
 from glm4_demos.nano import CHECKPOINT
 from glm4_intel.backends import Request
+from glm4_intel.backends.scoring import Scores
 from glm4_intel.serving.admission import Admission
 from glm4_intel.serving.app import application
 from glm4_intel.serving.engine import Facts, Piece
@@ -18,14 +19,17 @@ from glm4_intel.serving.names import Names
 from glm4_intel.serving.served import Served
 from scripted import TOKENIZER, ScriptedBackend
 
-__all__ = ["CHECKPOINT", "ScriptedEngine", "client", "served"]
+__all__ = ["CHECKPOINT", "Facts", "ScriptedEngine", "client", "served"]
 
 
 class ScriptedEngine:
     """The scripted backend as a server's engine. See Engine."""
 
-    def __init__(self, replies: Sequence[Sequence[int] | ServerError], context: int = 2048) -> None:
-        self.facts: Facts | None = Facts(context, context - 1, "CPU")
+    def __init__(
+        self, replies: Sequence[Sequence[int] | ServerError], context: int = 2048, cached: int | None = None
+    ) -> None:
+        self.facts: Facts | None = Facts(context, context - 1, "CPU", scoring=True)
+        self.cached = cached
         self.live, self.cache, self.restarts = 0, 0.0, 0
         self._replies = iter(replies)
         self.requests: list[Request] = []
@@ -50,12 +54,17 @@ class ScriptedEngine:
                 raise reply
             for id in ScriptedBackend([reply]).stream(request, lambda: False):
                 await asyncio.sleep(0)
-                yield Piece([id], [-0.5] if request.logprobs else [])
+                yield Piece([id], [-0.5] if request.logprobs else [], self.cached)
                 if id in request.params.stop_token_ids:
                     break
             self.left -= 1
         finally:
             self.live -= 1
+
+    async def score(self, ids: Sequence[int], top: int) -> AsyncGenerator[Scores, None]:
+        for at in range(len(ids)):
+            likeliest = [ids[at + 1]] if at + 1 < len(ids) else [7]
+            yield Scores([-0.5] if at + 1 < len(ids) else [], [*likeliest, *range(50, 49 + top)], [-0.5] * top)
 
     async def close(self) -> None:
         """Nothing."""
@@ -64,8 +73,9 @@ class ScriptedEngine:
 def served(engine: Any, queue: int = 8, **options: Any) -> Served:
     metrics = Metrics()
     return Served(
-        name="nano", tokenizer=TOKENIZER, engine=engine, admission=Admission(engine, queue), metrics=metrics, **options
-    )
+        name="nano", engine=engine, admission=Admission(engine, queue), metrics=metrics,
+        **({"tokenizer": TOKENIZER} | options),
+    )  # fmt: skip
 
 
 def client(

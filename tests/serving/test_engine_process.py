@@ -90,6 +90,29 @@ def test_replies_side_by_side_are_those_of_one_alone(nano: Path) -> None:
     with_engine(nano, work)
 
 
+def test_a_text_is_as_likely_as_when_it_was_written(nano: Path) -> None:
+    async def work(engine: EngineProcess) -> None:
+        asked = request("Count from 1 to 40. " * 5, tokens=40, logprobs=True)
+        ids, logprobs, cached = list[int](), list[float](), list[int]()
+        for _ in range(2):
+            async for piece in engine.stream(asked):
+                ids += piece.ids
+                logprobs += piece.logprobs
+                cached += [piece.cached] if piece.cached is not None else []
+        assert cached[0] == 0 and cached[1] > 0 and ids[:40] == ids[40:]
+        text, own, likeliest = [*asked.ids, *ids[:40]], list[float](), list[int]()
+        scoring = asyncio.gather(*(reply(engine, request()) for _ in range(2)))  # replies go on beside it
+        async for scores in engine.score(text, 1):
+            own += scores.following
+            likeliest += scores.ids
+        assert len(own) == len(text) - 1 and likeliest[-41:-1] == ids[:40]
+        assert max(abs(left - right) for left, right in zip(own[-40:], logprobs[:40], strict=True)) < 0.1
+        first, second = await scoring
+        assert first[0] == second[0]
+
+    with_engine(nano, work, scoring=True)
+
+
 def test_who_leaves_frees_its_blocks_at_once(nano: Path) -> None:
     async def work(engine: EngineProcess) -> None:
         async with aclosing(engine.stream(request())) as pieces:

@@ -5,10 +5,11 @@ import json
 from typing import Any
 
 import pytest
-from house import ScriptedEngine, client
+from house import CHECKPOINT, Facts, ScriptedEngine, client
 
 from conftest import WEATHER, ask
-from scripted import call_ids, reply_ids
+from glm4_intel.chat.tokenizer import ChatTokenizer
+from scripted import TOKENIZER, call_ids, reply_ids
 
 
 def post(server: Any, path: str, **body: Any) -> Any:
@@ -63,14 +64,19 @@ def test_calls_come_whole_and_in_pieces() -> None:
 
 def test_one_call_where_several_are_not_wanted() -> None:
     first, second = call_ids("get_weather", '{"city": "Oslo"}')[:-1], call_ids("get_weather", '{"city": "Rome"}')
-    from scripted import TOKENIZER
-
     between = TOKENIZER.special_id("<|assistant|>")
     assert between is not None
     reply = [*first, between, *second]
     assert len(chat(client(reply), tools=[WEATHER]).json()["choices"][0]["message"]["tool_calls"]) == 2
     one = chat(client(reply), tools=[WEATHER], parallel_tool_calls=False).json()["choices"][0]["message"]
     assert [call["function"]["arguments"] for call in one["tool_calls"]] == ['{"city": "Oslo"}']
+    flat = {"type": "function", **WEATHER["function"]}
+    items = post(client(reply), "/v1/responses", input="Hi", tools=[flat], parallel_tool_calls=False).json()["output"]
+    assert [item["arguments"] for item in items] == ['{"city": "Oslo"}']
+    claude = {"model": "nano", "max_tokens": 99, "messages": ask("Hi"), "tools": [{"name": "get_weather"}]}
+    for choice, count in ({"type": "auto"}, 2), ({"type": "auto", "disable_parallel_tool_use": True}, 1):
+        told = post(client(reply), "/v1/messages", **claude, tool_choice=choice).json()
+        assert len([block for block in told["content"] if block["type"] == "tool_use"]) == count
 
 
 def test_several_choices_have_seeds_of_their_own() -> None:
@@ -107,6 +113,7 @@ def test_logprobs_of_the_taken_token() -> None:
         ("seed", {"seed": 1.5}),
         ("max_tokens", {"max_tokens": 0}),
         ("max_completion_tokens", {"max_tokens": 5, "max_completion_tokens": 6}),
+        ("max_completion_tokens", {"max_completion_tokens": 0}),
         ("logit_bias", {"logit_bias": {"5": 1}}),
         ("top_logprobs", {"logprobs": True, "top_logprobs": 2}),
         ("top_logprobs", {"logprobs": True, "top_logprobs": 1, "temperature": 1}),
@@ -160,10 +167,98 @@ def test_a_completion_that_cannot_be(field: str, body: dict[str, Any]) -> None:
     assert answer.status_code == 400 and answer.json()["error"]["param"] == field
 
 
+def test_what_came_from_the_cache_is_told_where_it_is_known() -> None:
+    assert "prompt_tokens_details" not in chat(client(reply_ids("\nHi"))).json()["usage"]
+    engine = ScriptedEngine([reply_ids("\nHi")] * 8, cached=3)
+    for stream in (False, True):
+        more = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
+        answer = chat(client(engine=engine), n=2, **more)
+        usage = (events(answer)[-1] if stream else answer.json())["usage"]
+        assert usage["prompt_tokens_details"] == {"cached_tokens": 3}
+        answer = post(client(engine=engine), "/v1/completions", prompt=[[5] * 9, [6] * 9], **more)
+        usage = (events(answer)[-1] if stream else answer.json())["usage"]
+        assert usage["prompt_tokens"] == 18 and usage["prompt_tokens_details"] == {"cached_tokens": 6}
+
+
+def test_a_text_is_scored() -> None:
+    body = {"prompt": [[5, 6, 7], [8, 9]], "echo": True, "temperature": 0}
+    told = post(client(), "/v1/completions", **body, max_tokens=1, logprobs=2).json()
+    scores = [each["logprobs"] for each in told["choices"]]
+    assert [len(each["tokens"]) for each in scores] == [4, 3] and scores[0]["token_logprobs"] == [None] + [-0.5] * 3
+    assert scores[0]["top_logprobs"][0] is None and scores[0]["text_offset"] == [0, 1, 2, 3]
+    assert all(max(each.values()) == -0.5 for each in scores[0]["top_logprobs"][1:])
+    assert told["choices"][0]["text"] == "".join(scores[0]["tokens"]) and told["usage"]["total_tokens"] == 7
+    bare = post(client(), "/v1/completions", **body, max_tokens=0, logprobs=0).json()["choices"][0]["logprobs"]
+    assert len(bare["tokens"]) == 3 and bare["top_logprobs"] is None
+    for wrong in ({"max_tokens": 5}, {"n": 2}, {"stream": True}, {"logprobs": 6}):
+        refused = post(client(), "/v1/completions", **{**body, "logprobs": 1, "max_tokens": 1, **wrong})
+        assert refused.status_code == 400 and refused.json()["error"]["param"] == "echo"
+    engine = ScriptedEngine([])
+    engine.facts = Facts(2048, 2047, "CPU")
+    refused = post(client(engine=engine), "/v1/completions", **body, logprobs=1, max_tokens=1)
+    assert refused.status_code == 400 and "--scoring" in refused.json()["error"]["message"]
+
+
 def test_texts_to_ids_and_back() -> None:
     told = post(client(), "/tokenize", messages=ask("Hello")).json()
     text = post(client(), "/detokenize", tokens=told["tokens"]).json()["prompt"]
     assert text == "[gMASK]<sop><|user|>\nHello<|assistant|>" and told["count"] == len(told["tokens"])
+    bare = post(client(), "/tokenize", prompt="Hello", add_special_tokens=False).json()["tokens"]
+    assert post(client(), "/tokenize", prompt="Hello").json()["tokens"][-len(bare) :] == bare
+    end = post(client(), "/tokenize", prompt="<|endoftext|>", add_special_tokens=False).json()
+    assert end["count"] == 1 and post(client(), "/tokenize", prompt="<|endoftext|>").json()["count"] > 3
     assert post(client(), "/v1/embeddings", input="x").status_code == 400
     assert post(client(), "/v1/nothing", input="x").json()["error"]["type"] == "not_found_error"
     assert chat(client(), model="gpt-4").json()["error"]["code"] == "model_not_found"
+
+
+def test_strict_functions_are_held_to_their_schema() -> None:
+    function = {**WEATHER["function"], "strict": True}
+    engine = ScriptedEngine([reply_ids("\nHi")] * 5)
+    loose = {**WEATHER, "function": {**WEATHER["function"], "name": "other"}}
+    assert chat(client(engine=engine), tools=[{**WEATHER, "function": function}, loose]).status_code == 200
+    guide = engine.requests[0].guide
+    assert guide and not guide.forms and [call.start for call in guide.calls] == ["get_weather\n"]
+    flat = {"type": "function", **function}
+    assert post(client(engine=engine), "/v1/responses", input="Hi", tools=[flat]).status_code == 200
+    claude = {"name": "get_weather", "input_schema": function["parameters"], "strict": True}
+    body = {"model": "nano", "max_tokens": 9, "messages": ask("Hi"), "tools": [claude]}
+    assert post(client(engine=engine), "/v1/messages", **body).status_code == 200
+    assert all(request.guide and request.guide.calls == guide.calls for request in engine.requests)
+    for tool in ({**WEATHER, "function": function}, WEATHER):
+        assert chat(client(engine=engine), tools=[tool]).status_code == 200
+    assert engine.requests[-1].guide is None
+    assert engine.requests[-1].ids == engine.requests[-2].ids  # `strict` is no part of what the model reads
+    for wrong in ({**function, "strict": "yes"}, {**function, "parameters": {"type": "object", "not": {}}}):
+        answer = chat(client(engine=engine), tools=[{**WEATHER, "function": wrong}])
+        assert answer.status_code == 400 and answer.json()["error"]["message"]
+
+
+def test_thoughts_come_apart() -> None:
+    """GLM-Z1's template begins a reply inside of them."""
+    template = (CHECKPOINT / "chat_template.jinja").read_text(encoding="utf-8")
+    z1 = {"tokenizer": ChatTokenizer(TOKENIZER.bpe, template + "{% if add_generation_prompt %}\n<think>{% endif %}")}
+    thinking = reply_ids("\nA greeting.\n</think>\n\nHi.")
+    message = chat(client(thinking, **z1)).json()["choices"][0]["message"]
+    assert message["reasoning_content"].strip() == "A greeting." and message["content"] == "Hi."
+    deltas = [each["choices"][0]["delta"] for each in events(chat(client(thinking, **z1), stream=True))]
+    assert "".join(delta.get("reasoning_content", "") for delta in deltas).strip() == "A greeting."
+    assert "".join(delta.get("content") or "" for delta in deltas) == "Hi."
+    items = post(client(thinking, **z1), "/v1/responses", input="Hi").json()["output"]
+    assert [item["content"][0]["text"].strip() for item in items] == ["A greeting.", "Hi."]
+    lines = post(client(thinking, **z1), "/v1/responses", input="Hi", stream=True).text.split("\n\n")
+    objects = [json.loads(line.partition("\ndata: ")[2]) for line in lines if line]
+    added = [each["item"]["type"] for each in objects if each["type"] == "response.output_item.added"]
+    assert added == ["reasoning", "message"] and objects[-1]["response"]["output"][0]["content"] == items[0]["content"]
+    written = [each for each in objects if each["type"] == "response.output_text.delta"]
+    assert {each["output_index"] for each in written} == {1}
+    again = [{"role": "user", "content": "Hi"}, *items, {"role": "user", "content": "And?"}]
+    assert post(client(reply_ids("</think>\nHi"), **z1), "/v1/responses", input=again).status_code == 200
+    told = post(client(thinking, **z1), "/v1/messages", model="nano", max_tokens=99, messages=ask("Hi")).json()
+    assert [block["type"] for block in told["content"]] == ["thinking", "text"]
+    said = [*ask("Hi"), message, *ask("And?")]
+    again = ScriptedEngine([reply_ids("</think>\nHi")] * 2)
+    assert chat(client(engine=again, **z1), messages=said).status_code == 200
+    plain = [*ask("Hi"), {"role": "assistant", "content": "Hi."}, *ask("And?")]
+    assert chat(client(engine=again, **z1), messages=plain).status_code == 200
+    assert again.requests[0].ids == again.requests[1].ids  # thoughts are not told again

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from house import client
+from house import ScriptedEngine, client
 
 from conftest import WEATHER, ask
 from scripted import call_ids, reply_ids
@@ -37,6 +37,15 @@ def test_a_message_and_its_stream() -> None:
     assert kinds[-3:] == ["content_block_stop", "message_delta", "message_stop"]
     written = "".join(event["delta"].get("partial_json", "") for event in events if "delta" in event)
     assert json.loads(written) == {"city": "Oslo"} and events[-2]["delta"]["stop_reason"] == "tool_use"
+
+
+def test_what_came_from_the_cache_is_counted_apart() -> None:
+    engine = ScriptedEngine([reply_ids("\nHi")] * 2, cached=3)
+    told = message(client(engine=engine)).json()["usage"]
+    count = post(client(), "/v1/messages/count_tokens", messages=ask("Hello")).json()["input_tokens"]
+    assert (told["input_tokens"], told["cache_read_input_tokens"]) == (count - 3, 3)
+    lines = message(client(engine=engine), stream=True).text
+    assert lines.count('"cache_read_input_tokens": 3') == 2
 
 
 def test_results_are_told_before_what_the_user_adds() -> None:
@@ -73,6 +82,11 @@ def test_ollamas_lines() -> None:
                 stream=False).json()  # fmt: skip
     assert call["message"]["tool_calls"] == [{"function": {"name": "get_weather", "arguments": {"city": "Oslo"}}}]
     assert post(client(reply_ids("\nA")), "/api/generate", prompt="x", stream=False).json()["response"] == "A"
+    for path, body in (("/api/chat", {"messages": []}), ("/api/generate", {})):
+        loaded = post(client(), path, model="nano", **body).json()
+        assert loaded["done"] and loaded["done_reason"] == "load"
+    shown = post(client(), "/api/show", model="nano").json()
+    assert shown["capabilities"] == ["completion", "tools"] and shown["model_info"]["glm4.context_length"] == 2048
     for body in ({"options": {"mirostat": 1}}, {"options": {"num_ctx": 10**6}}, {"suffix": "x"}, {"think": True}):
         refused = post(client(reply_ids("\nA")), "/api/generate", prompt="x", **body)
         assert refused.status_code == 400 and isinstance(refused.json()["error"], str)

@@ -10,6 +10,8 @@ from glm4_intel import Glm4Error, Runtime, model_directory
 from glm4_intel.backends import backend_name
 from glm4_intel.commands.model_names import is_model
 from glm4_intel.loading import LoadOptions, Progress, load_as, load_in_place_of
+from glm4_intel.serving.client import ServerRuntime, served_models
+from glm4_intel.serving.exchange import Server
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +22,7 @@ class Loaded:
     device: str
     """As it was asked for, AUTO for example; `runtime.device` is the one that was taken."""
     backend: str
-    runtime: Runtime
+    runtime: Runtime | ServerRuntime
 
 
 class Models:
@@ -39,7 +41,7 @@ class Models:
         return self._loaded
 
     @property
-    def runtime(self) -> Runtime:
+    def runtime(self) -> Runtime | ServerRuntime:
         """What answers. Raises Glm4Error where no model is loaded, and while another takes its place."""
         if self.loaded.runtime.closed and self._lock.locked():
             raise Glm4Error("Another model is being loaded", "Ask again when that is done.")
@@ -85,8 +87,31 @@ class Models:
     def _in_place_of(self, old: Loaded | None, directory: Path, device: str, progress: Progress) -> Loaded:
         options = replace(self._options, device=device)
         backend = backend_name(model_directory.read(directory), options.backend)
-        runtime = load_in_place_of(old.runtime if old else None, directory, options, progress)
+        closing = old.runtime if old and isinstance(old.runtime, Runtime) else None
+        runtime = load_in_place_of(closing, directory, options, progress)
         return Loaded(directory=directory, device=device, backend=backend, runtime=runtime)
 
     def _again(self, old: Loaded, progress: Progress) -> Loaded:
         return replace(old, runtime=load_as(old.directory, replace(self._options, device=old.device), progress))
+
+
+class ServerModels(Models):
+    """The models of a server that is running; their directories are names alone."""
+
+    def __init__(self, server: Server, first: str | None, options: LoadOptions) -> None:
+        """Raises Glm4Error where there is no server, it refuses the key, or it has no model of the name."""
+        super().__init__(Path(), options)
+        self._server, self._first = server, ServerRuntime(server, first).model
+
+    @property
+    def trims(self) -> bool:
+        """That is the server's to decide."""
+        return False
+
+    def available(self) -> list[Path]:
+        """The server's models, the one that was asked for first."""
+        return [Path(self._first), *(Path(name) for name in served_models(self._server) if name != self._first)]
+
+    def _in_place_of(self, old: Loaded | None, directory: Path, device: str, progress: Progress) -> Loaded:
+        runtime = ServerRuntime(self._server, str(directory))
+        return Loaded(directory=directory, device=device, backend="server", runtime=runtime)

@@ -23,8 +23,9 @@ import openvino_genai
 from ...errors import Glm4Error
 from ..base import Plan
 from ..turns import EngineThread, Orders, Writing
-from .config import REPLIES_AT_ONCE, generation_config, kv_blocks
+from .config import REPLIES_AT_ONCE, all_kv_blocks, block_tokens, generation_config, kv_blocks
 from .paged import paged_pipeline
+from .prefix_cache import CachedPrompt, PrefixCache
 from .streamer import telling_faults_of_guides
 
 _GIVE_UP_LOCK = 0.0001
@@ -44,6 +45,7 @@ class _Reply:
     mailbox: Writing
     blocks: int
     handle: Any
+    prompt: CachedPrompt
     begun: bool = False
     """Whether any of it has been written."""
 
@@ -54,6 +56,8 @@ class _Batch:
     def __init__(self, pipeline: Any, plan: Plan) -> None:
         self._pipeline, self._plan = pipeline, plan
         self._free = self._all = kv_blocks(plan, plan.cached_tokens)
+        self._cache = PrefixCache(all_kv_blocks(plan), block_tokens(plan), plan.engine.max_batched_tokens or 0)
+        self._cache.sure = not plan.engine.kv_eviction
         self._added = 0
         self._waiting: deque[Writing] = deque()
         self._live: list[_Reply] = []
@@ -109,22 +113,27 @@ class _Batch:
         except Exception as error:  # whatever a library raises in this thread is the reader's to be told
             mailbox.finish(error)
             return True
-        mailbox.begin(blocks / self._all)
+        cached = self._cache.add(request.ids)
+        mailbox.begin(blocks / self._all, cached.cached if self._cache.sure else None)
         self._added += 1
         self._free -= blocks
-        self._live.append(_Reply(mailbox, blocks, handle))
+        self._live.append(_Reply(mailbox, blocks, handle, cached))
         return True
 
     def _step(self) -> bool:
         """One token for each reply; False where the pipeline broke, after which every step of it would fail."""
         try:
             for reply in self._live:
-                if reply.mailbox.over:
+                if reply.mailbox.over and self._may_end(reply):
                     reply.handle.cancel()
-            if self._pipeline.has_non_finished_requests():
-                with telling_faults_of_guides():
-                    self._pipeline.step()
+                    reply.prompt.over = True
+            if not self._pipeline.has_non_finished_requests():
+                return True
+            with telling_faults_of_guides():
+                self._pipeline.step()
+            self._cache.schedule()
             ended = [reply for reply in self._live if not _read(reply)]
+            self._cache.end_step(self._pipeline.get_metrics().cache_usage)
         except Glm4Error as error:  # a guide that the engine looks at only now, which ends the step of all
             self._fail(error, [reply for reply in self._live if reply.mailbox.request.guide and not reply.begun])
             self._fail(RuntimeError(f"another request's guide has stopped it ({error})"), self._live)
@@ -136,6 +145,10 @@ class _Batch:
             self._forget(reply)
         return True
 
+    def _may_end(self, reply: _Reply) -> bool:
+        """Whether it leaves nothing in the cache that is wrong; else its prompt is read on, to the end of a block."""
+        return reply.begun or (self._cache.sure and not reply.prompt.torn)
+
     def _fail(self, error: Exception, failed: Sequence[_Reply]) -> None:
         """End replies; a handle that is dropped takes its request out of the pipeline."""
         for reply in list(failed):
@@ -144,6 +157,7 @@ class _Batch:
 
     def _forget(self, reply: _Reply) -> None:
         self._free += reply.blocks
+        reply.prompt.over = True
         self._live.remove(reply)
 
 
@@ -153,7 +167,9 @@ def _read(reply: _Reply) -> bool:
     while reply.handle.can_read():
         for output in reply.handle.read().values():
             reply.begun = reply.begun or bool(output.generated_ids)
+            reply.prompt.ids += output.generated_ids
             reply.mailbox.write(list(output.generated_ids), list(output.generated_log_probs))
     if not going:
+        reply.prompt.over = True
         reply.mailbox.finish()
     return going

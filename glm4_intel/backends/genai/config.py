@@ -68,7 +68,7 @@ def scheduler_config(plan: Plan) -> Any:
     scheduler.enable_prefix_caching = True
     scheduler.max_num_batched_tokens = engine.max_batched_tokens
     scheduler.max_num_seqs = REPLIES_AT_ONCE
-    scheduler.num_kv_blocks = kv_blocks(plan, plan.cached_tokens) + 1
+    scheduler.num_kv_blocks = all_kv_blocks(plan)
     if engine.sparse_attention:
         scheduler.use_sparse_attention = True
         scheduler.sparse_attention_config = openvino_genai.SparseAttentionConfig(
@@ -82,19 +82,43 @@ def scheduler_config(plan: Plan) -> Any:
     return scheduler
 
 
+def block_tokens(plan: Plan) -> int:
+    """Tokens in a block of the KV cache."""
+    return _BLOCK_TOKENS.get(plan.device.name, 16)
+
+
+def all_kv_blocks(plan: Plan) -> int:
+    """Blocks that the KV cache has; one is beyond what replies are given."""
+    return kv_blocks(plan, plan.cached_tokens) + 1
+
+
 def kv_blocks(plan: Plan, tokens: int) -> int:
     """Blocks of the KV cache that so many tokens of one sequence take."""
-    return -(-tokens // _BLOCK_TOKENS.get(plan.device.name, 16))
+    return -(-tokens // block_tokens(plan))
 
 
 def _grammar(guide: Guide) -> Any:
     """The guide as OpenVINO GenAI's compound grammar."""
     form = openvino_genai.StructuredOutputConfig
+    if not guide.forms:
+        return form(compound_grammar=_thinking_first(guide, _held_calls(guide)))
     specs = [any_text_grammar() if each.kind == "text" else each.spec for each in guide.forms]
     starts = [literal_grammar(each.start) for each in guide.forms]
     forms = [form.EBNF(start) + form.EBNF(spec) for start, spec in zip(starts, specs, strict=True)]
     grammar = forms[0] if len(forms) == 1 else form.Union(forms)
+    return form(compound_grammar=_thinking_first(guide, grammar))
+
+
+def _held_calls(guide: Guide) -> Any:
+    """Any text, in which a call's name and line break begin what must be that call."""
+    form = openvino_genai.StructuredOutputConfig
+    tags = [form.Tag(call.start, form.EBNF(call.spec), "") for call in guide.calls]
+    return form.TriggeredTags([call.start for call in guide.calls], tags)
+
+
+def _thinking_first(guide: Guide, grammar: Any) -> Any:
+    form = openvino_genai.StructuredOutputConfig
     if guide.thinking == "off":
-        return form(compound_grammar=grammar)
+        return grammar
     opening = "" if guide.thinking == "inside" else "<think>"
-    return form(compound_grammar=form.Tag(opening, form.AnyText(), "</think>") + grammar)
+    return form.Tag(opening, form.AnyText(), "</think>") + grammar

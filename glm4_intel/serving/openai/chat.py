@@ -5,8 +5,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from starlette.responses import Response
@@ -18,8 +17,8 @@ from ..bodies import parse
 from ..errors import BadRequest
 from ..hall import Hall
 from ..served import Served, told_by_field
-from ..streams import Receive, answered, event, side_by_side
-from .messages import plain_messages, plain_tools
+from ..streams import Receive, answered, event, first_call, side_by_side
+from .messages import plain_messages, plain_tools, strict_names
 from .sampling import Sampling, collected, require_likeliest, stream_fault, usage, written_tokens
 
 _REFUSED = {
@@ -68,8 +67,10 @@ class ChatRequest(Sampling):
 
     def overrides(self, index: int = 0) -> dict[str, Any]:
         """See Sampling."""
-        longest = self.max_completion_tokens or self.max_tokens
-        return super().overrides(index) | {"max_new_tokens": longest}
+        longest = self.max_completion_tokens
+        if longest is not None and longest < 1:
+            raise BadRequest(f"max_completion_tokens is {longest}", "It must be 1 or more.", "max_completion_tokens")
+        return super().overrides(index) | ({} if longest is None else {"max_new_tokens": longest})
 
 
 @dataclass
@@ -90,8 +91,9 @@ class Chat:
         model = hall.model(body.model)
         with told_by_field():
             conversation = Conversation.parse(
-                plain_messages(body.messages), plain_tools(body.tools), body.tool_choice, body.response_format
-            )
+                plain_messages(body.messages), plain_tools(body.tools), body.tool_choice, body.response_format,
+                strict_names(body.tools),
+            )  # fmt: skip
         replies = [
             await model.begin(conversation, body.overrides(index), bool(body.logprobs)) for index in range(body.choices)
         ]
@@ -99,15 +101,10 @@ class Chat:
             require_likeliest(replies[0], "top_logprobs")
         return cls(model, body, replies)
 
-    @cached_property
-    def prompt_tokens(self) -> int:
-        return len(self.replies[0].request.ids)
-
     def streams(self) -> list[AsyncGenerator[Chunk, None]]:
         """The replies' chunks."""
         one = self.body.parallel_tool_calls is False
-        streams = [self.model.chunks(reply) for reply in self.replies]
-        return [first_call(stream) if one else stream for stream in streams]
+        return [first_call(self.model.chunks(reply), one) for reply in self.replies]
 
     async def answer(self) -> dict[str, Any]:
         """The whole of it."""
@@ -115,7 +112,7 @@ class Chat:
         usages = [Reply.join(chunks).usage for chunks in written]
         return self._head("chat.completion") | {
             "choices": [self._choice(index, chunks) for index, chunks in enumerate(written)],
-            "usage": usage(self.prompt_tokens, usages),
+            "usage": usage([usages]),
         }
 
     def _head(self, kind: str) -> dict[str, Any]:
@@ -154,8 +151,7 @@ class Chat:
                     yield told
                 usages += [chunk.usage] if chunk.usage else []
         if self.body.include_usage:
-            figures = usage(self.prompt_tokens, usages)
-            yield self._head("chat.completion.chunk") | {"choices": [], "usage": figures}
+            yield self._head("chat.completion.chunk") | {"choices": [], "usage": usage([usages])}
 
     def _told(self, index: int, chunk: Chunk) -> Iterator[Mapping[str, Any]]:
         logprobs = self._logprobs(list(written_tokens(self.model, chunk))) if chunk.token_ids else None
@@ -185,17 +181,6 @@ def _deltas(chunk: Chunk) -> list[dict[str, Any]]:
         call = {"index": delta.index, **named, "function": {**function, "arguments": delta.arguments}}
         deltas.append({"tool_calls": [call]})
     return deltas
-
-
-async def first_call(stream: AsyncGenerator[Chunk, None]) -> AsyncGenerator[Chunk, None]:
-    """A reply without the calls after its first."""
-    called = False
-    async with aclosing(stream) as chunks:
-        async for chunk in chunks:
-            deltas = tuple(delta for delta in chunk.tool_call_deltas if delta.index == 0)
-            calls = () if called else chunk.tool_calls[:1]
-            called = called or bool(calls)
-            yield replace(chunk, tool_call_deltas=deltas, tool_calls=calls)
 
 
 async def answer(hall: Hall, data: Any) -> dict[str, Any]:

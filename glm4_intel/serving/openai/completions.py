@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from ...chat.generation import Chunk, Reply, Usage
 from ...replies import ReplyInProgress
@@ -16,12 +16,14 @@ from ..bodies import parse
 from ..errors import BadRequest
 from ..hall import Hall
 from ..served import Served
-from ..streams import Receive, answered, event, side_by_side
+from ..streams import Receive, answered, event, side_by_side, unless_left
 from .sampling import Sampling, collected, require_likeliest, stream_fault, usage, written_tokens
+from .scored import scored_text
 
 _TOKENS = 16
 """Of a completion where nothing is said, as OpenAI has it."""
 _MOST_PROMPTS = 64
+_MOST_LIKELY = 5
 
 
 class CompletionRequest(Sampling):
@@ -38,11 +40,26 @@ class CompletionRequest(Sampling):
         self.require_streamable()
         self.refuse({"suffix": "GLM-4 does not fill in the middle"}, empty=("",))
         self.refuse({"best_of": "replies are not ranked"}, empty=(1, self.n))
-        if self.logprobs is not None and self.logprobs not in (0, 1):
+        if self.scores:
+            self._check_scores()
+        elif self.logprobs is not None and self.logprobs not in (0, 1):
             raise BadRequest(f"logprobs is {self.logprobs}", "Give 0 or 1: the engine tells of no others.", "logprobs")
-        if self.echo and self.logprobs is not None:
-            raise BadRequest("echo and logprobs can't be done together: the engine skips what its prompt cache holds",
-                             "Leave out either of them.", "echo")  # fmt: skip
+
+    @property
+    def scores(self) -> bool:
+        """Whether it asks how likely its own text is."""
+        return bool(self.echo) and self.logprobs is not None
+
+    def _check_scores(self) -> None:
+        given = (self.max_tokens, self.logprobs, self.n or 1, bool(self.stream))
+        if given[0] not in (0, 1) or not 0 <= (given[1] or 0) <= _MOST_LIKELY or given[2:] != (1, False):
+            raise BadRequest(
+                "echo with logprobs scores the text",
+                f"Give max_tokens 0 or 1, logprobs from 0 to {_MOST_LIKELY}, n 1 and no stream.", "echo",
+            )  # fmt: skip
+        if self.max_tokens == 1 and self.temperature != 0:
+            raise BadRequest("temperature must be 0 where a text is scored: the next token is the likeliest",
+                             field="temperature")  # fmt: skip
 
     def overrides(self, index: int = 0) -> dict[str, Any]:
         """See Sampling."""
@@ -109,8 +126,7 @@ class Completion:
         return {"id": self.id, "object": "text_completion", "created": self.created, "model": self.model.name}
 
     def _usage(self, usages: Sequence[Usage]) -> dict[str, Any]:
-        prompts = self.replies[:: self.body.choices]
-        return usage(sum(len(reply.request.ids) for reply in prompts), usages)
+        return usage(usages[start : start + self.body.choices] for start in range(0, len(usages), self.body.choices))
 
     def _choice(self, index: int, chunks: Sequence[Chunk]) -> dict[str, Any]:
         text = self._echoed(index) + "".join(chunk.text for chunk in chunks)
@@ -133,7 +149,7 @@ class Completion:
 
     async def events(self) -> AsyncGenerator[Mapping[str, Any], None]:
         """The chunks of a stream."""
-        usages: list[Usage] = []
+        usages: dict[int, Usage] = {}
         lengths = [0] * len(self.replies)
         if self.body.echo:
             for index in range(len(self.replies)):
@@ -143,9 +159,10 @@ class Completion:
                 logprobs = self._logprobs(list(written_tokens(self.model, chunk)), lengths[index])
                 lengths[index] += len(chunk.text)
                 yield self._event(index, chunk.text, logprobs, chunk.finish_reason)
-                usages += [chunk.usage] if chunk.usage else []
+                usages |= {index: chunk.usage} if chunk.usage else {}
         if self.body.include_usage:
-            yield self._head() | {"choices": [], "usage": self._usage(usages)}
+            ordered = [usages[index] for index in range(len(self.replies))]
+            yield self._head() | {"choices": [], "usage": self._usage(ordered)}
 
     def _event(self, index: int, text: str, logprobs: Any = None, reason: str | None = None) -> Mapping[str, Any]:
         choice = {"index": index, "text": text, "logprobs": logprobs, "finish_reason": reason}
@@ -153,8 +170,51 @@ class Completion:
         return self._head() | {"choices": [choice]} | unknown_yet
 
 
+@dataclass
+class Scoring:
+    """One request that asks how likely its texts are."""
+
+    model: Served
+    body: CompletionRequest
+    texts: Sequence[Sequence[int]]
+
+    @classmethod
+    async def begin(cls, hall: Hall, body: CompletionRequest) -> "Scoring":
+        """Read the texts. Raises ServerError."""
+        model = hall.model(body.model)
+        facts, texts = await model.engine.ready(), body.prompts(model)
+        if not facts.scoring:
+            raise BadRequest("echo and logprobs can't be done together by this server",
+                             "Its owner can start it with --scoring.", "echo")  # fmt: skip
+        longest = max(map(len, texts))
+        if longest + (body.max_tokens or 0) > facts.context:
+            raise BadRequest(f"A text has {longest:,} tokens, and the model's context is {facts.context:,}",
+                             field="prompt")  # fmt: skip
+        return cls(model, body, texts)
+
+    async def answer(self) -> dict[str, Any]:
+        """The whole of it."""
+        top, further = self.body.logprobs or 0, self.body.max_tokens or 0
+        scored = [await scored_text(self.model, ids, top, bool(further)) for ids in self.texts]
+        told = [each.told(self.model.tokenizer, top) for each in scored]
+        prompt = sum(map(len, self.texts))
+        choices = [
+            {"index": index, "text": "".join(each["tokens"]), "logprobs": each, "finish_reason": "length"}
+            for index, each in enumerate(told)
+        ]
+        figures = {"prompt_tokens": prompt, "completion_tokens": further * len(told),
+                   "total_tokens": prompt + further * len(told)}  # fmt: skip
+        return {"id": f"cmpl-{uuid.uuid4().hex}", "object": "text_completion", "created": int(time.time()),
+                "model": self.model.name, "choices": choices, "usage": figures}  # fmt: skip
+
+
 async def answer(hall: Hall, data: Any) -> dict[str, Any]:
     """A body's whole answer, without a client that could leave. Raises ServerError."""
+    if (body := parse(CompletionRequest, data)).scores:
+        body.check()
+        scoring = await Scoring.begin(hall, body)
+        with scoring.model.admission.places(1):
+            return await scoring.answer()
     completion = await Completion.begin(hall, data)
     with completion.model.admission.places(len(completion.replies)):
         return await completion.answer()
@@ -162,6 +222,8 @@ async def answer(hall: Hall, data: Any) -> dict[str, Any]:
 
 async def create(hall: Hall, data: Any, receive: Receive) -> Response:
     """The answer to a request."""
+    if parse(CompletionRequest, data).scores:
+        return JSONResponse(await unless_left(receive, answer(hall, data)))
     completion = await Completion.begin(hall, data)
     places = completion.model.admission.places(len(completion.replies))
     return await answered(completion, completion.body.stream, receive, places, event, stream_fault, "data: [DONE]\n\n")

@@ -32,6 +32,19 @@ def plain_tools(tools: Sequence[Mapping[str, Any]] | None) -> list[dict[str, Any
     return [_without_strict(tool) for tool in tools] if tools else None
 
 
+def strict_names(tools: Sequence[Mapping[str, Any]] | None) -> frozenset[str]:
+    """The functions whose calls must satisfy their schema. Raises BadRequest where that is neither said nor denied."""
+    names = set[str]()
+    for index, tool in enumerate(tools or ()):
+        function = tool.get("function")
+        strict = function.get("strict") if isinstance(function, Mapping) else None
+        if strict not in (None, True, False):
+            raise BadRequest(f"tools[{index}].function.strict must be true or false", field="tools")
+        if strict and isinstance(function, Mapping):
+            names.add(str(function.get("name")))
+    return frozenset(names)
+
+
 def _without_strict(tool: Mapping[str, Any]) -> dict[str, Any]:
     function = tool.get("function")
     if not isinstance(function, Mapping):

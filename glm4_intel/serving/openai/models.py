@@ -33,6 +33,23 @@ class TokenizeRequest(Fields):
     messages: list[dict[str, Any]] | None = None
     tools: list[dict[str, Any]] | None = None
     add_generation_prompt: bool = True
+    add_special_tokens: bool = True
+    """Whether a text begins as GLM-4's texts do."""
+
+
+def tokenizer_info(model: Served) -> dict[str, Any]:
+    """What evaluations ask of a tokenizer before they use `/tokenize` (lm-eval's remote tokenizer)."""
+    end = next((id for id in model.tokenizer.stop_ids), None)
+    text = None if end is None else model.tokenizer.decode([end], skip_special=False)
+    return {"tokenizer_class": "ChatTokenizer", "eos_token": text, "bos_token": None, "pad_token": text}
+
+
+def _text_ids(model: Served, text: Any, begin: bool) -> list[int]:
+    """The ids of a text. Without a beginning, the name of a special token alone is that token, as evaluations ask."""
+    if begin or not isinstance(text, str):
+        return prompt_ids(model, text)
+    special = model.tokenizer.special_id(text)
+    return model.tokenizer.encode_text(text) if special is None else [special]
 
 
 async def tokenize(hall: Hall, data: Any, receive: Receive) -> Response:
@@ -43,7 +60,7 @@ async def tokenize(hall: Hall, data: Any, receive: Receive) -> Response:
         raise BadRequest("Give either prompt or messages", field="prompt")
     with told_by_field():
         if body.messages is None:
-            ids = prompt_ids(model, body.prompt)
+            ids = _text_ids(model, body.prompt, body.add_special_tokens)
         else:
             conversation = Conversation.parse(plain_messages(body.messages), plain_tools(body.tools))
             ids = conversation.render(model.tokenizer, body.add_generation_prompt)

@@ -16,8 +16,8 @@ from ..bodies import Fields, parse
 from ..errors import BadRequest, ServerError
 from ..hall import Hall
 from ..served import Served, told_by_field
-from ..streams import Receive, answered, named_event
-from .messages import plain_tools
+from ..streams import Receive, answered, first_call, named_event
+from .messages import plain_tools, strict_names
 from .sampling import error_body
 
 _REFUSED = {
@@ -29,6 +29,10 @@ _REFUSED = {
     "reasoning": "GLM-4 has no such setting", "top_logprobs": "use /v1/chat/completions",
     "max_tool_calls": "this server runs no tools", "stream_options": "there is nothing to choose",
 }  # fmt: skip
+_PARTS = {"reasoning": "reasoning_text", "message": "output_text"}
+"""What an item's text is called, by the item's type."""
+_NO_LOGPROBS: dict[str, dict[str, Any]] = {"message": {"logprobs": []}}
+_ITEM_IDS = {"reasoning": "rs_", "message": "msg_"}
 _EMPTY: tuple[Any, ...] = (None, False, [], "disabled", {}, {"effort": None, "summary": None})
 
 
@@ -66,17 +70,21 @@ class ResponsesRequest(Fields):
     def said(self) -> Conversation:
         """The conversation. Raises BadRequest."""
         self.refuse(_REFUSED, _EMPTY)
-        self.refuse({"parallel_tool_calls": "use /v1/chat/completions"}, empty=(True,))
         system = [{"role": "system", "content": self.instructions}] if self.instructions else []
         given = [{"role": "user", "content": self.input}] if isinstance(self.input, str) else self.input
-        messages = [*system, *(_message(item, f"input[{index}]") for index, item in enumerate(given))]
+        said = [(index, item) for index, item in enumerate(given) if item.get("type") != "reasoning"]
+        messages = [*system, *(_message(item, f"input[{index}]") for index, item in said)]
         with told_by_field():
-            tools = plain_tools(_tools(self.tools))
-            return Conversation.parse(_one_turn(messages), tools, self.tool_choice, self._format())
+            tools = _tools(self.tools)
+            return Conversation.parse(
+                _one_turn(messages), plain_tools(tools), self.tool_choice, self._format(), strict_names(tools)
+            )
 
     def _format(self) -> Mapping[str, Any] | None:
         """Chat's response_format."""
         given = (self.text or {}).get("format") or {"type": "text"}
+        if not isinstance(given, Mapping):
+            raise BadRequest("text.format must be an object", field="text")
         if set(self.text or {}) - {"format"}:
             raise BadRequest("text has format alone here", field="text")
         return {"type": "json_schema", "json_schema": given} if given.get("type") == "json_schema" else given
@@ -133,7 +141,8 @@ class Answer:
             "id": self.id, "object": "response", "created_at": self.created, "status": status, "error": None,
             "incomplete_details": cut, "model": self.model.name, "instructions": self.body.instructions,
             "output": _items(self.id, reply) if reply else [], "tools": self.body.tools or [], "store": False,
-            "tool_choice": self.body.tool_choice or "auto", "parallel_tool_calls": True,
+            "tool_choice": self.body.tool_choice or "auto",
+            "parallel_tool_calls": self.body.parallel_tool_calls is not False,
             "temperature": self.body.temperature, "top_p": self.body.top_p, "metadata": self.body.metadata or {},
             "usage": _usage(reply) if reply else None,
         }  # fmt: skip
@@ -141,9 +150,12 @@ class Answer:
     def _whole(self, reply: Reply) -> dict[str, Any]:
         return self._response("incomplete" if reply.finish_reason == "length" else "completed", reply)
 
+    def _chunks(self) -> AsyncGenerator[Chunk, None]:
+        return first_call(self.model.chunks(self.reply), self.body.parallel_tool_calls is False)
+
     async def answer(self) -> dict[str, Any]:
         """The whole of it."""
-        async with aclosing(self.model.chunks(self.reply)) as chunks:
+        async with aclosing(self._chunks()) as chunks:
             return self._whole(Reply.join([chunk async for chunk in chunks]))
 
     async def events(self) -> AsyncGenerator[Mapping[str, Any], None]:
@@ -155,16 +167,13 @@ class Answer:
                 number += 1
 
     async def _events(self) -> AsyncGenerator[dict[str, Any], None]:
-        taken: list[Chunk] = []
-        async with aclosing(self.model.chunks(self.reply)) as chunks:
+        taken, written = list[Chunk](), list[str]()
+        async with aclosing(self._chunks()) as chunks:
             async for chunk in chunks:
                 if not taken:
                     yield {"type": "response.created", "response": self._response("in_progress")}
-                if chunk.text:
-                    if not any(each.text for each in taken):
-                        for told in _text_begins(self.id):
-                            yield told
-                    yield _at_text(self.id, "response.output_text.delta", delta=chunk.text, logprobs=[])
+                for told in self._written(chunk, written):
+                    yield told
                 taken.append(chunk)
         reply = Reply.join(taken)
         for index, item in enumerate(_items(self.id, reply)):
@@ -173,13 +182,24 @@ class Answer:
         whole = self._whole(reply)
         yield {"type": f"response.{whole['status']}", "response": whole}
 
+    def _written(self, chunk: Chunk, written: list[str]) -> Iterator[dict[str, Any]]:
+        """The events of a chunk's thoughts and text; `written` are the kinds of items that have begun."""
+        for kind, piece in (("reasoning", chunk.reasoning), ("message", chunk.text)):
+            if piece and kind not in written:
+                written.append(kind)
+                yield from _begins(kind, self.id, len(written) - 1)
+            if piece:
+                logprobs = _NO_LOGPROBS.get(kind, {})
+                at = {"item_id": _ITEM_IDS[kind] + self.id, "output_index": written.index(kind), "content_index": 0}
+                yield {"type": f"response.{_PARTS[kind]}.delta", **at, "delta": piece, **logprobs}
+
 
 def _items(id: str, reply: Reply) -> list[dict[str, Any]]:
-    """What was written: a message, and calls."""
-    text = {"type": "output_text", "text": reply.text, "annotations": [], "logprobs": []}
-    message = {"type": "message", "id": f"msg_{id}", "role": "assistant", "status": "completed", "content": [text]}
+    """What was written: thoughts, a message, and calls."""
+    thoughts = {**_item("reasoning", id, "completed"), "content": [_part("reasoning", reply.reasoning)]}
+    message = {**_item("message", id, "completed"), "content": [_part("message", reply.text)]}
     calls = [call.message() for call in reply.tool_calls]
-    return [*([message] if reply.text or not calls else []), *(
+    return [*([thoughts] if reply.reasoning else []), *([message] if reply.text or not calls else []), *(
         {"type": "function_call", "id": f"fc_{call['id']}", "call_id": call["id"], "status": "completed",
          **call["function"]} for call in calls
     )]  # fmt: skip
@@ -187,25 +207,34 @@ def _items(id: str, reply: Reply) -> list[dict[str, Any]]:
 
 def _usage(reply: Reply) -> dict[str, Any]:
     prompt, written = reply.usage.prompt_tokens, reply.usage.completion_tokens
-    return {"input_tokens": prompt, "output_tokens": written, "total_tokens": prompt + written}
+    figures = {"input_tokens": prompt, "output_tokens": written, "total_tokens": prompt + written}
+    cached = reply.usage.cached_tokens
+    return figures if cached is None else figures | {"input_tokens_details": {"cached_tokens": cached}}
 
 
-def _at_text(id: str, kind: str, **more: Any) -> dict[str, Any]:
-    return {"type": kind, "item_id": f"msg_{id}", "output_index": 0, "content_index": 0, **more}
+def _item(kind: str, id: str, status: str) -> dict[str, Any]:
+    """A message or thoughts, without what was written."""
+    more: dict[str, Any] = {"role": "assistant"} if kind == "message" else {"summary": []}
+    return {"type": kind, "id": _ITEM_IDS[kind] + id, "status": status, "content": [], **more}
 
 
-def _text_begins(id: str) -> Iterator[dict[str, Any]]:
-    item = {"type": "message", "id": f"msg_{id}", "role": "assistant", "status": "in_progress", "content": []}
-    yield {"type": "response.output_item.added", "output_index": 0, "item": item}
-    part = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
-    yield _at_text(id, "response.content_part.added", part=part)
+def _part(kind: str, text: str) -> dict[str, Any]:
+    more: dict[str, Any] = {"annotations": [], "logprobs": []} if kind == "message" else {}
+    return {"type": _PARTS[kind], "text": text, **more}
+
+
+def _begins(kind: str, id: str, index: int) -> Iterator[dict[str, Any]]:
+    yield {"type": "response.output_item.added", "output_index": index, "item": _item(kind, id, "in_progress")}
+    at = {"item_id": _ITEM_IDS[kind] + id, "output_index": index, "content_index": 0}
+    yield {"type": "response.content_part.added", **at, "part": _part(kind, "")}
 
 
 def _item_ends(index: int, item: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    if item["type"] == "message":
+    if item["type"] in _PARTS:
         part, at = item["content"][0], {"item_id": item["id"], "output_index": index, "content_index": 0}
         if part["text"]:
-            yield {"type": "response.output_text.done", **at, "text": part["text"], "logprobs": []}
+            logprobs = _NO_LOGPROBS.get(item["type"], {})
+            yield {"type": f"response.{part['type']}.done", **at, "text": part["text"], **logprobs}
             yield {"type": "response.content_part.done", **at, "part": part}
     else:
         begun = {**item, "arguments": "", "status": "in_progress"}

@@ -1,6 +1,6 @@
 """The fields that OpenAI's endpoints have in common, and the shapes of what they answer."""
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -92,10 +92,20 @@ def require_likeliest(reply: ReplyInProgress, field: str) -> None:
         )  # fmt: skip
 
 
-def usage(prompt: int, replies: Iterable[Usage]) -> dict[str, Any]:
-    """The figures of a request, whose prompt is counted once however many replies it has."""
-    written = sum(each.completion_tokens for each in replies)
-    return {"prompt_tokens": prompt, "completion_tokens": written, "total_tokens": prompt + written}
+def usage(prompts: Iterable[Sequence[Usage]]) -> dict[str, Any]:
+    """The figures of a request's prompts, each with those of its replies; it is counted once however many it has.
+
+    So are its tokens that came from the cache: those that did for all of its replies.
+    """
+    counted = list(prompts)
+    prompt = sum(replies[0].prompt_tokens for replies in counted)
+    written = sum(each.completion_tokens for replies in counted for each in replies)
+    figures = {"prompt_tokens": prompt, "completion_tokens": written, "total_tokens": prompt + written}
+    cached = [each.cached_tokens for replies in counted for each in replies]
+    if any(each is None for each in cached):
+        return figures
+    least = sum(min(each.cached_tokens or 0 for each in replies) for replies in counted)
+    return figures | {"prompt_tokens_details": {"cached_tokens": least}}
 
 
 def written_tokens(model: Served, chunk: Chunk) -> Iterable[tuple[int, float]]:

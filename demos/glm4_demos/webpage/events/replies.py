@@ -12,6 +12,7 @@ import gradio as gr
 from glm4_intel import Glm4Error, Runtime, agent
 from glm4_intel.agent.documents import Document
 from glm4_intel.agent.reading import read_apart
+from glm4_intel.serving.client import ServerRuntime
 
 from ...dialogue import Dialogue
 from ...saved import whole_text
@@ -147,7 +148,9 @@ class ReplyEvents:
         """Put an example into the input."""
         return {"message": {"text": picked.value["text"], "files": []}}
 
-    def _admit(self, dialogue: Dialogue, owner: str, language: Language, request: gr.Request) -> Runtime:
+    def _admit(
+        self, dialogue: Dialogue, owner: str, language: Language, request: gr.Request
+    ) -> Runtime | ServerRuntime:
         """Take a place for the reply; what will write it. Raises gr.Error where there is none, or no model now."""
         try:
             runtime = self._models.runtime
