@@ -1,6 +1,6 @@
 """Train one of the nano model's adapters with PEFT, on a CPU in a few minutes.
 
-    python -m glm4_demos.nano.train_adapter sorting OUT --steps 600
+    python -m glm4_demos.nano.train_adapter sorting OUT --minutes 4
 
 Needs torch, transformers and peft. OUT becomes an ordinary PEFT folder: what people have who fine-tuned GLM-4.
 """
@@ -45,14 +45,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("skill", choices=sorted(FORMS))
     parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--minutes", type=float, default=4)
     parser.add_argument("--learning-rate", type=float, default=4e-3)
     args = parser.parse_args()
     torch.manual_seed(0)
     base = GlmForCausalLM.from_pretrained(CHECKPOINT, dtype=torch.float32)
     model = get_peft_model(base, FORMS[args.skill])
     model.print_trainable_parameters()
-    fit(model, _batches(args.skill), args.steps, args.learning_rate)
+    fit(model, _batches(args.skill), 60 * args.minutes, args.learning_rate)
     model.save_pretrained(args.out)
     _in_half(args.out)
 
@@ -64,22 +64,23 @@ def _batches(skill: str) -> Iterator[Batch]:
         yield collate([encode(tokenizer, messages) for messages in drawn])
 
 
-def fit(model: PeftModel, batches: Iterator[Batch], steps: int, peak: float) -> None:
-    """AdamW with a linear warm-up and a linear decay, in f32."""
+def fit(model: PeftModel, batches: Iterator[Batch], seconds: float, peak: float) -> None:
+    """AdamW in f32 for so long, with a short warm-up and a linear decay to zero."""
     optimizer = torch.optim.AdamW([each for each in model.parameters() if each.requires_grad], lr=peak)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min((step + 1) / 50, 1 - step / steps))
-    started = time.monotonic()
-    for step in range(steps):
+    started, step = time.monotonic(), 0
+    while (done := (time.monotonic() - started) / seconds) < 1:
+        for group in optimizer.param_groups:
+            group["lr"] = peak * min((step + 1) / 30, 1 - done)
         inputs, targets = next(batches)
         ids, labels = torch.from_numpy(inputs), torch.from_numpy(targets)
         loss = model(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        schedule.step()
         optimizer.zero_grad(set_to_none=True)
-        if step % 100 == 99:
-            print(f"step {step + 1} {time.monotonic() - started:.0f} s loss {loss.item():.4f}", flush=True)
+        step += 1
+        if step % 50 == 0:
+            print(f"step {step} {time.monotonic() - started:.0f} s loss {loss.item():.4f}", flush=True)
 
 
 def _in_half(out: Path) -> None:

@@ -47,7 +47,7 @@ Made for: {", ".join(manifest.targets)}.
 
 Recipe `{recipe["name"]}`: {recipe["mode"]}, {_group(recipe["group_size"])}, ratio {recipe["ratio"]}, the rest
 {recipe["backup"]}. {recipe["reason"]}
-
+{_merged(manifest)}
 Versions: {versions}.
 
 ## What was checked
@@ -60,6 +60,19 @@ Versions: {versions}.
 That of the weights it was made from: {license}.
 """,
         encoding="utf-8",
+    )
+
+
+def _merged(manifest: Manifest) -> str:
+    """The adapters that were merged, a line each."""
+    lines = [
+        f"- `{each['name']}` ({each['kind']}{f', of {each["base"]}' if each['base'] else ''}), times {each['scale']:g}"
+        for each in manifest.adapters
+    ]
+    return (
+        "".join(f"{line}\n" for line in ["", "Adapters merged into the weights, in this order:", "", *lines])
+        if lines
+        else ""
     )
 
 
