@@ -68,7 +68,7 @@ class Work:
 
         model, files = load(self.checkpoint)
         if self.adapters:
-            from .checkpoint.adapters import merge
+            from .checkpoint.merge import merge
 
             self.progress.stage("merging the adapters", self.checkpoint.weight_bytes)
             merge(model, self.adapters, self.directory, self.progress.advance)

@@ -65,15 +65,13 @@ That of the weights it was made from: {license}.
 
 def _merged(manifest: Manifest) -> str:
     """The adapters that were merged, a line each."""
-    lines = [
-        f"- `{each['name']}` ({each['kind']}{f', of {each["base"]}' if each['base'] else ''}), times {each['scale']:g}"
-        for each in manifest.adapters
-    ]
-    return (
-        "".join(f"{line}\n" for line in ["", "Adapters merged into the weights, in this order:", "", *lines])
-        if lines
-        else ""
-    )
+    if not manifest.adapters:
+        return ""
+    lines = ["", "Adapters merged into the weights, in this order:", ""]
+    for each in manifest.adapters:
+        base = f" of {each['base']}" if each["base"] else ""
+        lines.append(f"- `{each['name']}` ({each['kind']}{base}), times {each['scale']:g}")
+    return "\n".join([*lines, ""])
 
 
 def _group(size: int) -> str:
