@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from adapter_forms import CHATGLM, LAYER, change_adapter, lora_folder, prefix_folder
+from adapter_forms import CHATGLM, LAYER, QKV, change_adapter, lora_folder, prefix_folder
 from forms import as_chatglm, random_checkpoint, read_config
 from glm4_demos.nano import CHECKPOINT
 from glm4_export.checkpoint.adapters import parse_merging, read_mergings
@@ -104,7 +104,8 @@ def test_the_weights_are_those_of_pefts_own_merge(tmp_path: Path, peft: Any, set
 
     torch.manual_seed(0)
     base = GlmForCausalLM.from_pretrained(CHECKPOINT, dtype=torch.float32)
-    config = peft.LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=16, target_modules=list(LAYER), **settings)
+    targets = list(QKV if "lora_bias" in settings else LAYER)  # the others have no bias to add to
+    config = peft.LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=16, target_modules=targets, **settings)
     model = peft.get_peft_model(base, config)
     for name, each in model.named_parameters():
         if each.requires_grad and "magnitude" not in name:

@@ -22,8 +22,9 @@ import openvino_genai
 from ...errors import Glm4Error
 from ..base import Plan
 from ..turns import EngineThread, Orders, Writing
+from .adapters import AdapterSet
 from .config import generation_config, kv_blocks
-from .paged import paged_pipeline
+from .paged import adapters_of, paged_pipeline
 from .streamer import telling_faults_of_guides
 
 _GIVE_UP_LOCK = 0.0001
@@ -33,7 +34,8 @@ _RUNNING = openvino_genai.GenerationStatus.RUNNING
 
 def create(plan: Plan) -> EngineThread:
     """Compile the model on the device. Raises Glm4Error if the device refuses it."""
-    return EngineThread(_Batch(paged_pipeline(plan), plan).serve)
+    adapters = adapters_of(plan)
+    return EngineThread(_Batch(paged_pipeline(plan, adapters), plan, adapters).serve)
 
 
 @dataclass
@@ -50,8 +52,8 @@ class _Reply:
 class _Batch:
     """A pipeline whose replies are written side by side."""
 
-    def __init__(self, pipeline: Any, plan: Plan) -> None:
-        self._pipeline, self._plan = pipeline, plan
+    def __init__(self, pipeline: Any, plan: Plan, adapters: AdapterSet) -> None:
+        self._pipeline, self._plan, self._adapters = pipeline, plan, adapters
         self._free = self._all = kv_blocks(plan, plan.cached_tokens)
         self._added = 0
         self._waiting: deque[Writing] = deque()
@@ -87,13 +89,18 @@ class _Batch:
     def _let_in(self, mailbox: Writing) -> bool:
         """Begin a reply, if the cache has room for all of it; True also where it has ended before it began."""
         request = mailbox.request
-        blocks = kv_blocks(self._plan, len(request.ids) + request.params.max_new_tokens)
         if mailbox.over:
             mailbox.finish()
             return True
+        try:
+            ids = self._adapters.prompt(request)
+        except Glm4Error as error:
+            mailbox.finish(error)
+            return True
+        blocks = kv_blocks(self._plan, len(ids) + request.params.max_new_tokens)
         if blocks > self._free and self._live:
             return False
-        prompt = openvino.Tensor(np.array([request.ids], dtype=np.int64))
+        prompt = openvino.Tensor(np.array([ids], dtype=np.int64))
         try:
             with telling_faults_of_guides():
                 config = generation_config(request, self._plan.engine)

@@ -14,10 +14,10 @@ from nncf.openvino.graph.node_utils import get_const_value_as_ov_tensor
 from nncf.quantization.algorithms.weight_compression.config import WeightCompressionConfig
 from openvino import Model
 
+from glm4_intel.backends.openvino_ir import products
+
 from ..rowwise import Reader, from_memory, row_compressor
 
-PRODUCTS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_up_proj",
-            "mlp.down_proj")  # fmt: skip
 _BY_ROW = WeightCompressionConfig(nncf.CompressWeightsMode.INT8_SYM, group_size=-1)
 
 
@@ -39,16 +39,6 @@ class Int8Weight:
 
     def _rows(self, which: slice) -> "Int8Weight":
         return Int8Weight(tuple(part[which] for part in self.parts), self.scale[which])
-
-
-def products(model: Model) -> dict[str, Any]:
-    """The MatMuls with weights of all layers, by names such as layers.0.mlp.down_proj, in order."""
-    found = {}
-    for node in model.get_ordered_ops():
-        name = node.get_friendly_name().removeprefix("__module.model.").partition("/")[0]
-        if node.get_type_name() == "MatMul" and name.startswith("layers.") and name.endswith(PRODUCTS):
-            found[name] = node
-    return found
 
 
 @contextmanager
