@@ -1,5 +1,6 @@
 """The adapters of a load: what they take, the prompts of their replies, and the edited model for the engine."""
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import openvino
+import psutil
 
 from ....adapters import Adapter, read_adapter
 from ....adapters.products import head_size
@@ -19,7 +21,7 @@ from .graph import with_adapters
 from .marker import Place
 from .reserved import reserved_ids
 
-_MODEL = "openvino_model"
+_MODEL, _FOLDER = "openvino_model", "adapters."
 _VALUE_BYTES = 4
 """Of an adapter's values in memory, at most: the engine may compute in f32."""
 
@@ -94,24 +96,33 @@ def _require_low_rank(adapter: Adapter) -> None:
 
 @contextmanager
 def adapted_directory(directory: Path, config: Mapping[str, Any], adapters: AdapterSet) -> Iterator[Path]:
-    """A folder with the edited model, for as long as the engine reads it; the directory itself without adapters.
+    """A folder with the edited model, while the engine opens it; the directory itself without adapters.
 
-    The engine takes a model from files alone, so the edited one is written beside the cache: it needs as much disk as
-    the weights. Raises Glm4Error where there is none.
+    The engine takes a model from files alone, so the edited one is written into the cache folder: it needs as much disk
+    as the weights, on Linux for as long as the engine has it mapped. Raises Glm4Error where there is none.
     """
     if not adapters.adapters:
         yield directory
         return
     place = cache_folder()
     place.mkdir(parents=True, exist_ok=True)
+    _remove_left_behind(place)
     _require_room(directory / f"{_MODEL}.bin", adapters, place)
-    with TemporaryDirectory(dir=place, prefix="adapters.", ignore_cleanup_errors=True) as name:
+    with TemporaryDirectory(dir=place, prefix=f"{_FOLDER}{os.getpid()}.", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         for file in directory.iterdir():
             if file.is_file() and not file.name.startswith(_MODEL):
                 shutil.copyfile(file, folder / file.name)
         _write_edited(directory, config, adapters, folder)
         yield folder
+
+
+def _remove_left_behind(place: Path) -> None:
+    """What processes left that were killed while they loaded."""
+    for folder in place.glob(f"{_FOLDER}*"):
+        owner = folder.name.removeprefix(_FOLDER).partition(".")[0]
+        if owner.isdecimal() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_edited(directory: Path, config: Mapping[str, Any], adapters: AdapterSet, folder: Path) -> None:
