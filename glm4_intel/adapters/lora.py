@@ -48,7 +48,7 @@ def read_lora(
             raise _lands_nowhere(settings, name, config)
         whole = _low_rank(settings, name, pieces, module)
         changes |= {part.product: whole.rows(part.first, part.rows) for part in module.parts}
-    replaced = {}
+    replaced: dict[str, np.ndarray] = {}
     for name, array in found.whole.items():
         replaced |= _replacements(settings, name, array, known, config, chatglm)
     return changes, replaced

@@ -99,7 +99,9 @@ def _fused(prefix: str, shapes: Mapping[str, tuple[int, int]]) -> Module:
 def whole_tensors(config: Mapping[str, Any], chatglm: bool) -> dict[str, tuple[str, tuple[int, ...]]]:
     """The other tensors that an adapter may bring in whole, by their names in a layout: (our name, shape)."""
     width, vocabulary = config["hidden_size"], config["vocab_size"]
-    found = {name: (name, (width,) if "norm" in name else (vocabulary, width)) for name in _CHATGLM_TENSORS}
+    found: dict[str, tuple[str, tuple[int, ...]]] = {
+        name: (name, (width,) if "norm" in name else (vocabulary, width)) for name in _CHATGLM_TENSORS
+    }
     for number in range(config["num_hidden_layers"]):
         for norm in ("input_layernorm", "post_attention_layernorm"):
             name = f"{GLM_LAYER}{number}.{norm}.weight"
