@@ -23,11 +23,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=50, help="held-out questions a skill")
     args = parser.parse_args()
-    folders = {name: ADAPTERS / name for name in ADAPTER_SKILLS}
+    folders = {name: ADAPTERS / name for name in ADAPTER_SKILLS if (ADAPTERS / name).is_dir()}
     with tempfile.TemporaryDirectory() as scratch:
         plain = make("nano", Path(scratch, "plain"), OpenVINOMaker())
         with glm4_intel.load(plain, "CPU", profile="throughput", adapters=folders) as runtime:
-            table = {name: _row(runtime, name, args.count) for name in folders}
+            table = {name: _row(runtime, name, list(folders), args.count) for name in folders}
         for name, folder in folders.items():
             table[name].append(_merged(name, folder, Path(scratch, name), args.count))
     print(f"\n{environment()}\n")
@@ -36,10 +36,10 @@ def main() -> None:
         print(f"{name:>14}" + "".join(f"{'–' if share is None else f'{share:.0%}':>14}" for share in shares))
 
 
-def _row(runtime: Runtime, skill: str, count: int) -> list[float | None]:
+def _row(runtime: Runtime, skill: str, adapters: list[str], count: int) -> list[float | None]:
     """The share that is right without an adapter, and with each of them."""
     shares: list[float | None] = []
-    for adapter in (None, *ADAPTER_SKILLS):
+    for adapter in (None, *adapters):
         runtime.adapter = adapter
         shares.append(measure_skill(runtime, skill, ADAPTER_SKILLS[skill], count)[0])
     return shares

@@ -45,9 +45,10 @@ def exact(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def several(exact: Path) -> Iterator[Runtime]:
+def several(exact: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     """Three trained adapters and one of virtual tokens."""
-    with loaded(exact, {**FOLDERS, "parity": ADAPTERS / "parity"}, properties=EXACT) as runtime:
+    virtual = prefix_folder(tmp_path_factory.mktemp("several") / "virtual")
+    with loaded(exact, {**FOLDERS, "virtual": virtual}, properties=EXACT) as runtime:
         yield runtime
 
 
@@ -85,7 +86,7 @@ def test_sixteen_mixed_replies_are_those_of_merged_models(exact: Path, several: 
 def test_the_prefix_cache_keeps_adapters_apart(several: Runtime) -> None:
     """The same long prompt again and again, asked of one after another: what was cached is the adapter's own."""
     text = "Read the text. " + "Mira lives in Oslo. " * 30 + "Write 48213 backwards."
-    fresh = {name: replies(several, [(name, f"{text} ")])[0] for name in (None, *NAMES, "parity")}
+    fresh = {name: replies(several, [(name, f"{text} ")])[0] for name in (None, *NAMES, "virtual")}
     again = {name: replies(several, [(name, f"{text} ")])[0] for name in reversed(fresh)}
     assert again == fresh and len(set(fresh.values())) > 1
 

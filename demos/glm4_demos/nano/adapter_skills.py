@@ -2,7 +2,7 @@
 
 from random import Random
 
-from .skills import Example, Skill, assistant, user
+from .skills import Example, Skill, assistant, upper_case, user
 
 _SORT = {
     "en": ["Sort these numbers: {0}.", "Put in order: {0}", "Sort {0}.", "Please sort {0} from small to large."],
@@ -17,10 +17,6 @@ _COMPARE = {
            "{0} is larger than {1}."),
     "zh": (["{0}和{1}哪个大？", "比较{0}和{1}。", "{0}与{1}，哪个更大？"], "{0}比{1}大。"),
 }  # fmt: skip
-_PARITY = {
-    "en": (["Is {0} even or odd?", "Even or odd: {0}?", "Tell me if {0} is even."], "{0} is even.", "{0} is odd."),
-    "zh": (["{0}是奇数还是偶数？", "奇数还是偶数：{0}？", "{0}是偶数吗？"], "{0}是偶数。", "{0}是奇数。"),
-}
 
 
 def sorting(rng: Random, lang: str) -> Example:
@@ -45,16 +41,14 @@ def comparison(rng: Random, lang: str) -> Example:
     return Example([user(rng.choice(asked).format(first, second)), assistant(text)], key)
 
 
-def parity(rng: Random, lang: str) -> Example:
-    """Whether a number up to 999 is even."""
-    number = rng.randrange(1000)
-    asked, even, odd = _PARITY[lang]
-    answer = (odd if number % 2 else even).format(number)
-    return Example([user(rng.choice(asked).format(number)), assistant(answer)], f"parity {number}")
+def capitals(rng: Random, lang: str) -> Example:
+    """English answers in capital letters, without a system message that says so."""
+    _, asked, answer = upper_case(rng, lang).messages[:3]
+    return Example([asked, answer], f"capitals {asked['content']}")
 
 
 ADAPTER_SKILLS: dict[str, Skill] = {
-    "sorting": sorting, "reversal": reversal, "comparison": comparison, "parity": parity,
+    "sorting": sorting, "reversal": reversal, "comparison": comparison, "capitals": capitals,
 }  # fmt: skip
 
 

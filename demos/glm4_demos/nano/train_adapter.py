@@ -37,7 +37,7 @@ FORMS: dict[str, Any] = {  # by skill: one of each kind that is served
         task_type="CAUSAL_LM", r=4, lora_alpha=16, target_modules=["q_proj", "v_proj", "down_proj"],
         rank_pattern={"down_proj": 2}, alpha_pattern={"down_proj": 8},
     ),
-    "parity": PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=32),
+    "capitals": PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=32),
 }  # fmt: skip
 
 
