@@ -9,9 +9,11 @@ from random import Random
 from typing import Any
 
 import numpy as np
+import openvino
 import pytest
 import torch
 from graphs import merged_graph
+from openvino import opset13 as op
 
 from adapter_forms import CONFIG, QKV, change_adapter, lora_folder, prefix_folder
 from glm4_demos.nano import ADAPTERS, CHECKPOINT
@@ -23,6 +25,8 @@ from glm4_intel import Runtime, cli, load, model_directory
 from glm4_intel.adapters import read_adapter
 from glm4_intel.backends import EngineOptions, LoadOptions, Request, engine_for
 from glm4_intel.backends.genai.adapters import read_set
+from glm4_intel.backends.genai.adapters.graph import with_adapters
+from glm4_intel.backends.openvino_ir import INT8_PREFILL
 from glm4_intel.chat.generation import GenerationParams
 from glm4_intel.devices import Machine
 from glm4_intel.errors import Glm4Error
@@ -225,3 +229,14 @@ def test_chat_takes_adapters(nano: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().out.strip() == "1284"
     assert cli.main([*asked, "--adapter", str(nano)]) == 1
     assert "is no adapter" in capsys.readouterr().err
+
+
+def test_graphs_that_adapters_cant_be_added_to_are_told() -> None:
+    value = op.parameter([1, 4], openvino.Type.f32)
+    block = op.relu(value)
+    model = openvino.Model([op.result(block)], [value])
+    with pytest.raises(Glm4Error, match="has not the attention that adapters are added by"):
+        with_adapters(model, [], [], 0, CONFIG)
+    block.set_friendly_name(f"{INT8_PREFILL}0")
+    with pytest.raises(Glm4Error, match="prompts in int8 can't be given adapters"):
+        with_adapters(model, [], [], 0, CONFIG)
