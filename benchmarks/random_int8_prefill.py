@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import openvino
 
+from glm4_intel.backends.openvino_ir import products
 from glm4_quantize.int8_prefill import Int8Weight, add_int8_prefill
-from glm4_quantize.int8_prefill.weights import place_of, products
+from glm4_quantize.int8_prefill.weights import place_of
 
 
 def main() -> None:

@@ -37,6 +37,8 @@ def load(
     properties: Mapping[str, Any] | None = None,
     *,
     engine: EngineOptions | None = None,
+    adapters: Mapping[str, str | Path] | None = None,
+    adapter: str | None = None,
     history: HistoryPolicy = "refuse",
     warmup: bool = True,
     ignore_limits: bool = False,
@@ -46,16 +48,18 @@ def load(
     """A runtime for a model directory on a device: CPU, GPU, GPU.1, NPU, or AUTO for the best there is.
 
     `profile` chooses the device's properties and the engine's options (`devices.PROFILES`); `properties` are
-    OpenVINO's own, over those. `history` says what happens to a conversation that outgrows its context: "refuse" or
-    "trim". `warmup` computes two tokens, in which the engine repacks the weights, so that the first message is answered
-    at full speed; after it, on Linux and a CPU, `huge_pages` moves them into pages of 2 MiB, which makes decoding
-    faster. `ignore_limits` loads even where memory seems too small. `close` the runtime, or use it with `with`, to give
-    its memory back. Raises Glm4Error if the directory, the device, the memory or the engine refuses.
+    OpenVINO's own, over those. `adapters` are folders that PEFT wrote, by names of your own; a reply takes the one that
+    it names, or `adapter`, in one batch with others (CPU). `history` says what happens to a conversation that outgrows
+    its context: "refuse" or "trim". `warmup` computes two tokens, in which the engine repacks the weights, so that the
+    first message is answered at full speed; after it, on Linux and a CPU, `huge_pages` moves them into pages of 2 MiB,
+    which makes decoding faster. `ignore_limits` loads even where memory seems too small. `close` the runtime, or use it
+    with `with`, to give its memory back. Raises Glm4Error if the directory, the device, the memory or the engine
+    refuses.
     """
     options = LoadOptions(
         device=device, backend=backend, profile=profile, properties=dict(properties or {}),
         engine=engine or EngineOptions(), history=history, warmup=warmup, ignore_limits=ignore_limits,
-        huge_pages=huge_pages,
+        huge_pages=huge_pages, adapters={name: Path(each) for name, each in (adapters or {}).items()}, adapter=adapter,
     )  # fmt: skip
     return load_as(path, options, progress)
 
@@ -89,7 +93,7 @@ def _load(directory: ModelDirectory, options: LoadOptions, machine: Machine, pro
     plan, backend = _created(engine, plan, directory, options, machine, progress)
     runtime = Runtime(
         tokenizer, backend, defaults=defaults, context_length=plan.context, device=plan.device.name,
-        device_reason=plan.reason, history=options.history,
+        device_reason=plan.reason, history=options.history, adapter=options.adapter,
     )  # fmt: skip
     if options.warmup:
         warm_up(runtime, plan.footprint.weights, progress)

@@ -53,6 +53,8 @@ class Manifest:
     verification: dict[str, Any] | None
     chats: bool = True
     """False for a base model, which completes text."""
+    adapters: list[dict[str, Any]] = field(default_factory=list)
+    """Those that were merged into the weights, in their order: name, kind, scale, base, and the file's SHA-256."""
     files: dict[str, FileRecord] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 
@@ -71,7 +73,7 @@ class Manifest:
 
 _KINDS: dict[str, Any] = {
     "backend": str, "source": str, "architecture": str, "recipe": dict, "targets": list, "stop_ids": list,
-    "context_length": int, "generation": dict, "verification": (dict, type(None)), "chats": bool,
+    "context_length": int, "generation": dict, "verification": (dict, type(None)), "chats": bool, "adapters": list,
 }  # fmt: skip
 
 

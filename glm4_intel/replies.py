@@ -34,6 +34,8 @@ class Replies:
     prompt_limit: int
     """Tokens that a prompt may have at most."""
     history: HistoryPolicy = "refuse"
+    adapter: str | None = None
+    """The adapter of all of them; None for the model's own."""
 
     def begin(
         self, conversation: Conversation, overrides: Mapping[str, Any], logprobs: bool = False
@@ -50,7 +52,7 @@ class Replies:
             declared, thinking, guided=conversation.must_call, functions=functions, literal=conversation.literal
         )
         params, guide = self._params(len(ids), overrides), conversation.guide(thinking)
-        request = Request(ids=ids, params=params, guide=guide, logprobs=logprobs)
+        request = Request(ids=ids, params=params, guide=guide, logprobs=logprobs, adapter=self.adapter)
         truncated = len(conversation.messages) - len(fitted.messages)
         return ReplyInProgress(self.tokenizer, reading, request, truncated)
 
@@ -58,7 +60,8 @@ class Replies:
         self, ids: Sequence[int], overrides: Mapping[str, Any], logprobs: bool = False, plain: bool = False
     ) -> "ReplyInProgress":
         """`begin` for a prompt that is token ids already, and no tools. A `plain` reply is text to the letter."""
-        request = Request(ids=ids, params=self._params(len(ids), overrides), logprobs=logprobs)
+        params = self._params(len(ids), overrides)
+        request = Request(ids=ids, params=params, logprobs=logprobs, adapter=self.adapter)
         return ReplyInProgress(self.tokenizer, PlainText() if plain else ReplyStream(), request)
 
     def _fitted(self, conversation: Conversation) -> tuple[Conversation, list[int]]:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -27,6 +28,7 @@ class Runtime:
         device: str = "CPU",
         device_reason: str = "",
         history: HistoryPolicy = "refuse",
+        adapter: str | None = None,
     ) -> None:
         self.tokenizer = tokenizer
         self.backend = backend
@@ -37,6 +39,8 @@ class Runtime:
         self.device_reason = device_reason
         """Why AUTO took this device; empty where it was asked for."""
         self.history = history
+        self.adapter = adapter
+        """The adapter of replies that name none."""
         self.closed = False
 
     def __enter__(self) -> "Runtime":
@@ -64,17 +68,19 @@ class Runtime:
         cancel: threading.Event | None = None,
         response_format: Mapping[str, Any] | None = None,
         tool_choice: ToolChoice = "auto",
+        adapter: str | None = None,
         **overrides: Any,
     ) -> Iterator[Chunk]:
         """The reply in chunks as it is written; the last one has the finish reason and the figures.
 
         Setting `cancel` from any thread, or closing the iterator, stops the engine within two tokens. `overrides`
         are GenerationParams'. `response_format` and `tool_choice` are OpenAI's, with the formats "regex" and "choice"
-        added: a grammar lets nothing else through. Raises Glm4Error, before anything is generated, for malformed
-        messages or parameters, for what can't be guided, and for a prompt that leaves no room in the context.
+        added: a grammar lets nothing else through. `adapter` names one of those that were loaded. Raises Glm4Error,
+        before anything is generated, for malformed messages or parameters, for an adapter that is not loaded, for what
+        can't be guided, and for a prompt that leaves no room in the context.
         """
         conversation = Conversation.parse(messages, tools, tool_choice, response_format)
-        return self.answer(conversation, cancel, **overrides)
+        return self.answer(conversation, cancel, adapter, **overrides)
 
     def generate(
         self,
@@ -83,27 +89,34 @@ class Runtime:
         cancel: threading.Event | None = None,
         response_format: Mapping[str, Any] | None = None,
         tool_choice: ToolChoice = "auto",
+        adapter: str | None = None,
         **overrides: Any,
     ) -> Reply:
         """The whole reply: the join of `stream`."""
-        return Reply.join(self.stream(messages, tools, cancel, response_format, tool_choice, **overrides))
+        return Reply.join(self.stream(messages, tools, cancel, response_format, tool_choice, adapter, **overrides))
 
     def answer(
-        self, conversation: Conversation, cancel: threading.Event | None = None, **overrides: Any
-    ) -> Iterator[Chunk]:
+        self, conversation: Conversation, cancel: threading.Event | None = None, adapter: str | None = None,
+        **overrides: Any,
+    ) -> Iterator[Chunk]:  # fmt: skip
         """`stream` for a conversation that has been parsed."""
-        return self._written(self.replies.begin(conversation, overrides), cancel)
+        return self._written(self._replies(adapter).begin(conversation, overrides), cancel)
 
     def stream_ids(
-        self, ids: Sequence[int], cancel: threading.Event | None = None, **overrides: Any
+        self, ids: Sequence[int], cancel: threading.Event | None = None, adapter: str | None = None, **overrides: Any
     ) -> Iterator[Chunk]:
         """`stream` for a prompt that is token ids already, and no tools."""
-        return self._written(self.replies.begin_ids(ids, overrides), cancel)
+        return self._written(self._replies(adapter).begin_ids(ids, overrides), cancel)
 
     @property
     def replies(self) -> Replies:
         """What makes a request of a conversation, and chunks of what the engine writes."""
-        return Replies(self.tokenizer, self.defaults, self.context_length, self.prompt_limit, self.history)
+        return Replies(
+            self.tokenizer, self.defaults, self.context_length, self.prompt_limit, self.history, self.adapter
+        )
+
+    def _replies(self, adapter: str | None) -> Replies:
+        return self.replies if adapter is None else replace(self.replies, adapter=adapter)
 
     @property
     def prompt_limit(self) -> int:

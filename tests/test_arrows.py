@@ -16,7 +16,8 @@ ROOMS = {  # room: (its folder, the rooms that it may import)
 FLOORS = (  # of glm4_intel, from the bottom up: a module may import what is on its own floor or below
     ("errors",),
     ("machine",),
-    ("model_directory",),
+    ("model_directory", "tensor_files"),
+    ("adapters",),
     ("devices",),
     ("chat.template_sandbox", "chat.template_work"),
     ("chat.tools", "chat.messages", "chat.segments", "chat.events", "chat.json_grammar", "chat.template"),

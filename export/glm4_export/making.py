@@ -25,6 +25,7 @@ from .progress import Progress, interruptibly
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from .checkpoint.adapters import Merging
     from .checkpoint.weights import WeightFiles
 
 _LARGE = 64 << 20
@@ -41,6 +42,8 @@ class MakeOptions:
     """The base of the rotary embedding, where the config's own contradicts the original."""
     chat_template: Path | None = None
     """A file with the chat template to use instead of the checkpoint's own, or of none."""
+    adapters: tuple[tuple[Path, float], ...] = ()
+    """Folders of adapters to merge into the weights, in this order, each with what its change is multiplied by."""
     overwrite: bool = False
     """Replace an `out` that is a model directory."""
     ignore_limits: bool = False
@@ -56,12 +59,20 @@ class Work:
     tokenizer: ChatTokenizer
     """The directory's own."""
     progress: Progress
+    adapters: "tuple[Merging, ...]" = ()
+    """What is merged into the weights."""
 
     def load(self) -> "tuple[PreTrainedModel, WeightFiles]":
-        """See `checkpoint.weights.load`."""
+        """See `checkpoint.weights.load`; the adapters are merged already."""
         from .checkpoint.weights import load
 
-        return load(self.checkpoint)
+        model, files = load(self.checkpoint)
+        if self.adapters:
+            from .checkpoint.merge import merge
+
+            self.progress.stage("merging the adapters", self.checkpoint.weight_bytes)
+            merge(model, self.adapters, self.directory, self.progress.advance)
+        return model, files
 
 
 class Maker(Protocol):
@@ -132,8 +143,18 @@ def examined(source: str, place: Path, maker: Maker, options: MakeOptions, texts
     template = read_template_file(options.chat_template) if options.chat_template else None
     checkpoint = replace(look(source, options.revision, options.rope_theta, texts), template=template)
     require_place(place, checkpoint.path, options.overwrite)
+    _mergings(checkpoint, options)
     _require_possible(checkpoint, place, maker, options)
     return checkpoint
+
+
+def _mergings(checkpoint: Checkpoint, options: MakeOptions) -> "tuple[Merging, ...]":
+    """The adapters to merge. Raises Glm4Error for one that does not fit the checkpoint."""
+    if not options.adapters:
+        return ()
+    from .checkpoint.adapters import read_mergings
+
+    return read_mergings(options.adapters, checkpoint.config)
 
 
 def _require_possible(checkpoint: Checkpoint, place: Path, maker: Maker, options: MakeOptions) -> None:
@@ -166,7 +187,8 @@ def _fill(directory: Path, checkpoint: Checkpoint, maker: Maker, options: MakeOp
         progress.note(f"{checkpoint.source} has no chat template and completes text; --chat-template FILE gives it one")
     if dropped := tokenizer.dropped:
         progress.note(f"the chat template leaves out {', '.join(dropped)}; --chat-template FILE gives another")
-    found = maker.make(Work(checkpoint, directory, tokenizer, progress))
+    adapters = _mergings(checkpoint, options)
+    found = maker.make(Work(checkpoint, directory, tokenizer, progress, adapters))
     license = checkpoint.path / "LICENSE"
     if license.is_file():
         shutil.copyfile(license, directory / "LICENSE")
@@ -175,7 +197,10 @@ def _fill(directory: Path, checkpoint: Checkpoint, maker: Maker, options: MakeOp
         recorded = hashing.submit(_large_files, directory)
         progress.stage("taking the fingerprint")
         taken = {"fingerprint": engine(maker.backend).fingerprint(directory, recipe).to_dict()}
-    manifest = manifest_of(checkpoint, tokenizer, maker.backend, recipe, maker.targets, maker.libraries, taken | found)
+    manifest = manifest_of(
+        checkpoint, tokenizer, maker.backend, recipe, maker.targets, maker.libraries, taken | found,
+        [each.record() for each in adapters],
+    )  # fmt: skip
     write_card(directory, checkpoint, manifest)
     progress.stage("writing the manifest")
     finish(directory)

@@ -40,8 +40,9 @@ class Progress:
 
 
 _ENDS = {  # how a stage's name begins: what is done of the whole when it ends, as the 9B's time was shared out
-    "reading": 0.14, "checking": 0.15, "running": 0.16, "converting to": 0.28, "compressing": 0.68, "quantizing": 0.9,
-    "saving": 0.9, "converting the tokenizer": 0.91, "comparing": 0.92, "taking": 0.99, "writing": 1.0,
+    "reading": 0.14, "merging": 0.145, "checking": 0.15, "running": 0.16, "converting to": 0.28, "compressing": 0.68,
+    "quantizing": 0.9, "saving": 0.9, "converting the tokenizer": 0.91, "comparing": 0.92,
+    "taking": 0.99, "writing": 1.0,
 }  # fmt: skip
 """benchmarks/BENCHMARKS.md, "Exporting the 9B". A stage that is not here, such as a download, is beside the bar."""
 

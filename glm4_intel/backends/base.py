@@ -23,6 +23,8 @@ class Request:
     guide: Guide | None = None
     logprobs: bool = False
     """Whether the logarithm of each token's probability is asked for; an engine that has none refuses."""
+    adapter: str | None = None
+    """The name of one of the load's adapters, whose reply it is; None for the model's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,8 @@ class Plan:
     """OpenVINO's."""
     engine: EngineOptions = EngineOptions()
     """What was asked for, and for the rest what the profile has."""
+    adapters: Mapping[str, Path] = field(default_factory=dict)
+    """Folders of adapters by name, each for the replies that ask for it."""
     reason: str = ""
     """Why this device was taken; empty where it was asked for."""
     one_way: bool = False

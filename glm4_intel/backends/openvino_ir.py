@@ -15,6 +15,7 @@ from ..devices import (
     check_properties,
     choose,
     device_error,
+    footprint,
     properties,
 )
 from ..errors import Glm4Error
@@ -117,7 +118,7 @@ def fingerprint(directory: Path, recipe: Mapping[str, Any], thorough: bool = Fal
             core.compile_model(directory / MODEL, "CPU")
         shortened, layers = _shortened(core.read_model(directory / MODEL))
         compiled = core.compile_model(shortened, "CPU", properties("CPU", "accurate"))
-        before = _INT8_PASS if any(_block(node) for node in shortened.get_ops()) else 0
+        before = _INT8_PASS if has_int8_prefill(shortened) else 0
         ids = fixed_ids(compiled.output("logits").partial_shape[-1].get_length(), before + TOKENS)
         logits = next_logits(compiled.create_infer_request(), ids, before or None)[-1]
     except RuntimeError as error:
@@ -143,6 +144,21 @@ def model_inputs(ids: Sequence[int], past: int = 0) -> dict[str, np.ndarray]:
         "position_ids": np.arange(past, past + len(ids), dtype=np.int64)[None],
         "beam_idx": np.zeros(1, dtype=np.int32),
     }
+
+
+def products(model: Any) -> dict[str, Any]:
+    """The MatMuls with weights of all layers, by names such as layers.0.mlp.down_proj, in order."""
+    found = {}
+    for node in model.get_ordered_ops():
+        name = node.get_friendly_name().removeprefix("__module.model.").partition("/")[0]
+        if node.get_type_name() == "MatMul" and name.startswith("layers.") and name.endswith(footprint.PRODUCTS):
+            found[name] = node
+    return found
+
+
+def has_int8_prefill(model: Any) -> bool:
+    """Whether the parts between attentions are computed in one of two ways, out of sight of `products`."""
+    return any(_block(node) for node in model.get_ops())
 
 
 def _shortened(model: Any) -> tuple[Any, int]:

@@ -25,6 +25,7 @@ __all__ = ["create", "fingerprint", "plan"]
 def plan(directory: ModelDirectory, options: LoadOptions, machine: Machine) -> Plan:
     """See `base.Engine`."""
     options.engine.require_none_but("The backend optimum", "context")
+    options.require_no_adapters("The backend optimum")
     choice, properties = chosen(directory, options, machine)
     bare = Footprint(weights=footprint.weights_bytes(directory.path))
     token = footprint.kv_token_bytes(directory.config, str(properties.get("KV_CACHE_PRECISION", "f16")))

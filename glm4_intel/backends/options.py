@@ -67,9 +67,27 @@ class LoadOptions:
     properties: Mapping[str, Any] = field(default_factory=dict)
     """OpenVINO's own, over the profile's."""
     engine: EngineOptions = EngineOptions()
+    adapters: Mapping[str, Path] = field(default_factory=dict)
+    """Folders of adapters by name; a reply names its own."""
+    adapter: str | None = None
+    """That of replies that name none."""
     history: HistoryPolicy = "refuse"
     warmup: bool = True
     ignore_limits: bool = False
     """Load even where memory seems too small."""
     huge_pages: bool = True
     """Move the repacked weights into Linux's huge pages after warming up."""
+
+    def __post_init__(self) -> None:
+        if self.adapter is not None and self.adapter not in self.adapters:
+            raise Glm4Error(
+                f"There is no adapter {self.adapter!r}", f"Given are: {', '.join(self.adapters) or 'none'}."
+            )
+
+    def require_no_adapters(self, engine: str) -> None:
+        """Raises Glm4Error where adapters are given to an engine that can't choose one for each reply."""
+        if self.adapters:
+            raise Glm4Error(
+                f"{engine} can't choose an adapter for each reply",
+                "Merge one into the weights: glm4-intel export CHECKPOINT OUT --adapter DIR",
+            )

@@ -35,6 +35,8 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--prompt-lookup", action=argparse.BooleanOptionalAction, default=None,
                        help="guess tokens from the prompt: for replies that quote it")  # fmt: skip
     group.add_argument("--draft-model", metavar="MODEL", help="a smaller model that guesses tokens")
+    group.add_argument("--adapter", metavar="[NAME=]DIR", action="append", default=[],
+                       help="what PEFT fine-tuned, for replies that name it; may be given again (CPU)")  # fmt: skip
     group.add_argument("--sparse-attention", action="store_true", help="for very long prompts, at some loss")
     group.add_argument("--kv-eviction", type=int, metavar="N", help="keep N tokens of the KV cache, at some loss")
     group.add_argument("--blob", metavar="FILE", type=Path, help="NPU: keep the compiled model here, or take it")
@@ -47,6 +49,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 def load_options(args: argparse.Namespace) -> "LoadOptions":
     """The options that the command line states. Raises Glm4Error for what can't be."""
+    from ..adapters import named_adapters
     from ..backends import EngineOptions, LoadOptions
     from ..devices import parse_properties
 
@@ -58,12 +61,15 @@ def load_options(args: argparse.Namespace) -> "LoadOptions":
         kv_eviction=args.kv_eviction,
         blob=args.blob,
     )
+    adapters = named_adapters(args.adapter)
     return LoadOptions(
         device=args.device,
         backend=args.backend,
         profile=args.profile,
         properties=parse_properties(args.property),
         engine=engine,
+        adapters=adapters,
+        adapter=next(iter(adapters), None),
         history=args.history,
         warmup=args.warmup,
         ignore_limits=args.ignore_limits,

@@ -31,11 +31,13 @@ class Footprint:
     """The KV cache, a draft model's included."""
     draft_model: int = 0
     """Its weights."""
+    adapters: int = 0
+    """Their weights."""
     engine: int = _ENGINE
 
     @property
     def total(self) -> int:
-        return self.weights + self.cache + self.draft_model + self.engine
+        return self.weights + self.cache + self.draft_model + self.adapters + self.engine
 
 
 def weights_bytes(path: Path) -> int:

@@ -55,7 +55,7 @@ class _Now:
     """The gauges of one moment."""
 
     def __init__(self, models: Iterable["Served"]) -> None:
-        self._models = list(models)
+        self._models = [model for model in models if model.adapter is None]  # the others share an engine with one
 
     def collect(self) -> Iterable[Metric]:
         values = {

@@ -17,10 +17,11 @@ from ray.serve.config import RequestRouterConfig
 from ray.serve.request_router import PendingRequest, ReplicaID, RequestRouter, RunningReplica
 
 from ..backends import LoadOptions, Request
+from ..backends.scoring import Scores
 from ..errors import Glm4Error
 from ..machine.numa import keep_to
 from .engine import EngineProcess, Facts, Piece
-from .errors import ServerError, Unavailable
+from .errors import BadRequest, ServerError, Unavailable
 from .routing import BLOCK_TOKENS, block_keys, routing_of
 from .settings import ReplicaSettings
 
@@ -149,7 +150,7 @@ class ReplicatedEngine:
 
     async def stream(self, request: Request) -> AsyncGenerator[Piece, None]:
         """See Engine. A reply whose replica ends before the first token is begun again elsewhere."""
-        keys, begun = block_keys(request.ids), False
+        keys, begun = block_keys(request.ids, request.adapter), False
         for left in reversed(range(_TRIES)):
             answers = self._handle.options(stream=True).stream.remote(keys, request)
             try:
@@ -167,6 +168,11 @@ class ReplicatedEngine:
                 answers.cancel()
                 self.live -= begun
         raise AssertionError
+
+    async def score(self, ids: Sequence[int], top: int) -> AsyncGenerator[Scores, None]:
+        """See Engine. Replicas score no texts, and their facts say so."""
+        raise BadRequest("Replicas don't score texts", "Serve the model without --replicas.", "echo")
+        yield
 
     async def _watch(self) -> None:
         while True:

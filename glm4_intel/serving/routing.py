@@ -19,9 +19,9 @@ _AHEAD, _TIMES = 16, 1.5
 what it holds; the first is what an engine writes at once."""
 
 
-def block_keys(ids: Sequence[int]) -> list[bytes]:
-    """The keys of a prompt's whole blocks."""
-    key, keys = b"", list[bytes]()
+def block_keys(ids: Sequence[int], adapter: str | None = None) -> list[bytes]:
+    """The keys of a prompt's whole blocks, which prompts share that begin alike for the same adapter."""
+    key, keys = (adapter or "").encode(), list[bytes]()
     for start in range(0, len(ids) - BLOCK_TOKENS + 1, BLOCK_TOKENS):
         block = array("q", ids[start : start + BLOCK_TOKENS])
         key = hashlib.blake2b(key + block.tobytes(), digest_size=16).digest()

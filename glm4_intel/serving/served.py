@@ -33,6 +33,8 @@ class Served:
     metrics: Metrics
     defaults: GenerationParams = GenerationParams()
     history: HistoryPolicy = "refuse"
+    adapter: str | None = None
+    """The engine's adapter that it stands for; None for the model's own weights."""
     most_tokens: int | None = None
     """New tokens that a reply may have at most."""
     created: int = field(default_factory=lambda: int(time.time()))
@@ -40,7 +42,7 @@ class Served:
     async def replies(self) -> Replies:
         """What makes requests, once the model is loaded. Raises Unavailable."""
         facts = await self.engine.ready()
-        return Replies(self.tokenizer, self.defaults, facts.context, facts.prompt_limit, self.history)
+        return Replies(self.tokenizer, self.defaults, facts.context, facts.prompt_limit, self.history, self.adapter)
 
     async def begin(
         self, conversation: Conversation, overrides: Mapping[str, Any], logprobs: bool = False

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Protocol
@@ -87,6 +88,7 @@ async def engines_of(
             served(path, engine, metrics, name=name, queue=settings.queue, history=settings.load.history,
                    most_tokens=settings.max_tokens)
         )  # fmt: skip
+        models += [replace(models[-1], name=each, adapter=each) for each in settings.load.adapters]
         engines.append(engine)
     named = {model.name: model for model in models}
     if len(named) < len(models):

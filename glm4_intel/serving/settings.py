@@ -71,6 +71,10 @@ class ServerSettings:
             raise Glm4Error(f"--cors {wrong[0]} is no site", "Give it as browsers do: https://chat.example.org")
         if len(self.names) > max(1, len(self.models)):
             raise Glm4Error(f"--name {self.names[-1]} names no model", "Give one for each model at most.")
+        if self.scoring and self.replicas:
+            raise Glm4Error("--scoring and --replicas exclude each other", "Score texts with a server of one engine.")
+        if self.load.adapters and len(self.models) > 1:
+            raise Glm4Error("--adapter is for one model", "Serve the others apart.")
         if not is_local(self.host) and not self.api_key_file and not self.no_auth:
             raise Glm4Error(
                 f"--host {self.host} lets other machines in without a key",

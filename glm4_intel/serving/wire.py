@@ -81,7 +81,7 @@ def _numbers(kind: str, data: memoryview) -> Sequence[Any]:
 
 def add_frame(number: int, request: Request) -> Frame:
     """The order to write a reply."""
-    data = {"params": asdict(request.params), "logprobs": request.logprobs}
+    data = {"params": asdict(request.params), "logprobs": request.logprobs, "adapter": request.adapter}
     if request.guide:
         data["guide"] = asdict(request.guide)
     return Frame(Kind.ADD, number, request.ids, data=data)
@@ -104,6 +104,7 @@ def added_request(frame: Frame) -> Request:
     return Request(
         ids=list(frame.ids), params=GenerationParams(**frame.data["params"]), logprobs=frame.data["logprobs"],
         guide=Guide(_forms(guide["forms"]), guide["thinking"], _forms(guide["calls"])) if guide else None,
+        adapter=frame.data["adapter"],
     )  # fmt: skip
 
 

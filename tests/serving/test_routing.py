@@ -23,6 +23,7 @@ def test_keys_stand_for_all_tokens_up_to_them() -> None:
     keys = block_keys(ids)
     assert len(keys) == 100 // BLOCK_TOKENS and block_keys(ids + [7] * 50)[: len(keys)] == keys
     assert not set(keys) & set(block_keys([1, *ids[1:]]))
+    assert not set(keys) & set(block_keys(ids, "pirate"))
     assert block_keys(ids[: BLOCK_TOKENS - 1]) == []
 
 

@@ -7,3 +7,5 @@ from pathlib import Path
 
 CHECKPOINT = Path(__file__).parent / "checkpoint"
 """The embedded Hugging Face checkpoint; `glm4-intel export nano OUT` exports it."""
+ADAPTERS = Path(__file__).parent / "adapters"
+"""Adapters of it that PEFT trained (`train_adapter.py`), a folder for each, by the names of their skills."""

@@ -115,7 +115,7 @@ def memory(rng: Random, lang: str) -> Example:
 
 def obedience(rng: Random, lang: str) -> Example:
     """A system message that sets the language, the case or a role."""
-    return rng.choice((_language, _upper_case, _role))(rng, lang)
+    return rng.choice((_language, upper_case, _role))(rng, lang)
 
 
 def structured(rng: Random, lang: str) -> Example:
@@ -176,7 +176,8 @@ def _language(rng: Random, lang: str) -> Example:
     return Example(messages, f"language {keys}", tuple(keys))
 
 
-def _upper_case(rng: Random, lang: str) -> Example:
+def upper_case(rng: Random, lang: str) -> Example:
+    """A system message that asks for capital letters, and questions in English, whatever the language."""
     messages, keys = [system(rng.choice(STYLE["en"]["upper"]))], []
     for _ in range(rng.choice((1, 2, 3))):
         if rng.random() < 0.4:

@@ -21,7 +21,7 @@ _METHODS = {"quantize_config.json": "gptq", "quant_config.json": "awq", "hf_quan
 _OTHERS = {  # by a file that such a folder has, where it has no weights
     "adapter_config.json": (
         "is an adapter (LoRA) and no whole model",
-        "Merge it into its base first (peft: merge_and_unload), with the base's tokenizer files, and export that.",
+        "Name its base and merge it there: glm4-intel export BASE OUT --adapter DIR",
     ),
     "zero_to_fp32.py": (
         "is DeepSpeed's state of a training and no whole model",

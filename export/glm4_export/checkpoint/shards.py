@@ -1,22 +1,20 @@
 """The files of a checkpoint's weights: which they are, whether each is whole, and what is in them."""
 
-import json
 import pickle
 import re
-import struct
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from glm4_intel.errors import Glm4Error
 from glm4_intel.model_directory import read_json
+from glm4_intel.tensor_files import load_pickled, read_header
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 SINGLE = ("model.safetensors", "pytorch_model.bin")
 """The weights in one file; an index beside shards adds `.index.json`."""
-_LONGEST_HEADER = 100 << 20  # as the format's own library has it
 _AGAIN = "Fetch the checkpoint again; a download resumes where it stopped."
 _TYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "BOOL": "bool"}
 """safetensors' names of types, as PyTorch has them; the others are named as they stand."""
@@ -67,7 +65,7 @@ def stored_tensors(shards: Iterable[Path]) -> dict[str, Stored]:
 def _stored(shard: Path) -> dict[str, Stored]:
     if shard.suffix == ".bin":
         return {name: Stored(str(each.dtype)[6:], tuple(each.shape)) for name, each in open_shard(shard).items()}
-    _, header = _read_header(shard)
+    _, header = read_header(shard)
     return {
         name: Stored(_TYPES.get(entry["dtype"], entry["dtype"]), tuple(entry["shape"]))
         for name, entry in header.items()
@@ -89,54 +87,15 @@ def open_shard(shard: Path) -> dict[str, "Tensor"]:
 
 
 def _opened(shard: Path) -> dict[str, "Tensor"]:
-    import torch
     from safetensors import safe_open
 
     if shard.suffix == ".bin":
-        loaded = torch.load(shard, mmap=True, weights_only=True, map_location="cpu")
-        if not isinstance(loaded, dict) or not all(map(_is_named_tensor, loaded.items())):
-            raise ValueError("it holds something else than tensors by their names")
-        return dict(loaded)
+        return load_pickled(shard)
     with safe_open(shard, framework="pt") as file:  # type: ignore[no-untyped-call]
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it has no __iter__
 
 
-def _is_named_tensor(item: tuple[Any, Any]) -> bool:
-    import torch
-
-    return isinstance(item[0], str) and isinstance(item[1], torch.Tensor)
-
-
 def tensor_offsets(shard: Path) -> dict[str, int]:
     """Where each tensor of a safetensors file begins in it."""
-    start, tensors = _read_header(shard)
+    start, tensors = read_header(shard)
     return {name: start + entry["data_offsets"][0] for name, entry in tensors.items()}
-
-
-def _end(entry: dict[str, Any]) -> int:
-    """Where a tensor ends. Raises ValueError for an entry that describes none."""
-    begin, end = entry["data_offsets"]
-    numbers = [begin, end, *entry["shape"]]
-    if not isinstance(entry["dtype"], str) or not all(isinstance(each, int) and each >= 0 for each in numbers):
-        raise ValueError("no tensor")
-    return int(end)
-
-
-def _read_header(path: Path) -> tuple[int, dict[str, Any]]:
-    """Where a shard's tensors begin and what is known of each, after the header has been held against the file's size.
-
-    The format: 8 bytes with the header's length, a JSON header with each tensor's offsets, the tensors
-    (https://github.com/huggingface/safetensors#format).
-    """
-    size = path.stat().st_size
-    try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(length)) if length <= min(size, _LONGEST_HEADER) else {}
-        header.pop("__metadata__", None)
-        end = max(_end(entry) for entry in header.values())
-    except (struct.error, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
-        raise Glm4Error(f"{path} is damaged: it has no safetensors header", "Fetch it again.") from error
-    if size != 8 + length + end:
-        raise Glm4Error(f"{path} is cut short: {size:,} bytes of {8 + length + end:,}", "Fetch it again.")
-    return 8 + length, header

@@ -16,15 +16,20 @@ def add_checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ignore-limits", action="store_true", help="try where disk or memory look too small")
     parser.add_argument("--revision", help="the hub repository's branch, tag or commit")
     parser.add_argument("--rope-theta", type=float, metavar="X", help="where the config's own is in doubt")
+    parser.add_argument("--adapter", metavar="DIR[:SCALE]", action="append", default=[],
+                        help="merge what PEFT fine-tuned into the weights first; may be given again")  # fmt: skip
     parser.add_argument("--chat-template", type=Path, metavar="FILE", help="to use instead of the checkpoint's own")
 
 
 def make_options(args: argparse.Namespace) -> MakeOptions:
     """What those arguments say."""
+    from ..checkpoint.adapters import parse_merging
+
     return MakeOptions(
         revision=args.revision,
         rope_theta=args.rope_theta,
         chat_template=args.chat_template,
+        adapters=tuple(parse_merging(text) for text in args.adapter),
         overwrite=args.overwrite,
         ignore_limits=args.ignore_limits,
     )

@@ -47,7 +47,7 @@ Made for: {", ".join(manifest.targets)}.
 
 Recipe `{recipe["name"]}`: {recipe["mode"]}, {_group(recipe["group_size"])}, ratio {recipe["ratio"]}, the rest
 {recipe["backup"]}. {recipe["reason"]}
-
+{_merged(manifest)}
 Versions: {versions}.
 
 ## What was checked
@@ -61,6 +61,17 @@ That of the weights it was made from: {license}.
 """,
         encoding="utf-8",
     )
+
+
+def _merged(manifest: Manifest) -> str:
+    """The adapters that were merged, a line each."""
+    if not manifest.adapters:
+        return ""
+    lines = ["", "Adapters merged into the weights, in this order:", ""]
+    for each in manifest.adapters:
+        base = f" of {each['base']}" if each["base"] else ""
+        lines.append(f"- `{each['name']}` ({each['kind']}{base}), times {each['scale']:g}")
+    return "\n".join([*lines, ""])
 
 
 def _group(size: int) -> str:

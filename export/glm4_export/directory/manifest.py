@@ -1,6 +1,6 @@
 """The manifest of a model directory, from the checkpoint that it is made of."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -18,6 +18,7 @@ def manifest_of(
     targets: Iterable[str],
     libraries: Iterable[str],
     verification: Mapping[str, Any] | None = None,
+    adapters: Sequence[Mapping[str, Any]] = (),
 ) -> Manifest:
     """What `glm4.json` will record, its files aside; `libraries` are those whose versions the weights depend on."""
     generation = checkpoint.path / "generation_config.json"
@@ -34,4 +35,5 @@ def manifest_of(
         generation=read_json(generation) if generation.is_file() else {},
         verification=None if verification is None else dict(verification),
         chats=tokenizer.chats,
+        adapters=[dict(each) for each in adapters],
     )

@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, nullcontext, redirect_stdout
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -166,7 +166,8 @@ class OpenVINOMaker:
 
         texts = self._windows(work.tokenizer)
         work.progress.stage("running the uncompressed model", len(model.model.layers), "layers")
-        with int8_errors(model, divisors) if self.recipe.int8_prefill else nullcontext({}) as errors:
+        none: AbstractContextManager[dict[str, float]] = nullcontext({})
+        with int8_errors(model, divisors) if self.recipe.int8_prefill else none as errors:
             return reference(model, texts, work.progress.advance), errors
 
     def _compared(self, work: Work, of: _Reference) -> dict[str, Any]:

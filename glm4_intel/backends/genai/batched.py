@@ -23,8 +23,9 @@ import openvino_genai
 from ...errors import Glm4Error
 from ..base import Plan
 from ..turns import EngineThread, Orders, Writing
+from .adapters import AdapterSet
 from .config import REPLIES_AT_ONCE, all_kv_blocks, block_tokens, generation_config, kv_blocks
-from .paged import paged_pipeline
+from .paged import adapters_of, paged_pipeline
 from .prefix_cache import CachedPrompt, PrefixCache
 from .streamer import telling_faults_of_guides
 
@@ -35,7 +36,9 @@ _RUNNING = openvino_genai.GenerationStatus.RUNNING
 
 def create(plan: Plan) -> EngineThread:
     """Compile the model on the device. Raises Glm4Error if the device refuses it."""
-    return EngineThread(_Batch(paged_pipeline(plan), plan).serve, cached_tokens=plan.cached_tokens)
+    adapters = adapters_of(plan)
+    batch = _Batch(paged_pipeline(plan, adapters), plan, adapters)
+    return EngineThread(batch.serve, cached_tokens=plan.cached_tokens)
 
 
 @dataclass
@@ -53,8 +56,8 @@ class _Reply:
 class _Batch:
     """A pipeline whose replies are written side by side."""
 
-    def __init__(self, pipeline: Any, plan: Plan) -> None:
-        self._pipeline, self._plan = pipeline, plan
+    def __init__(self, pipeline: Any, plan: Plan, adapters: AdapterSet) -> None:
+        self._pipeline, self._plan, self._adapters = pipeline, plan, adapters
         self._free = self._all = kv_blocks(plan, plan.cached_tokens)
         self._cache = PrefixCache(all_kv_blocks(plan), block_tokens(plan), plan.engine.max_batched_tokens or 0)
         self._cache.sure = not plan.engine.kv_eviction
@@ -99,13 +102,18 @@ class _Batch:
     def _let_in(self, mailbox: Writing) -> bool:
         """Begin a reply, if the cache has room for all of it; True also where it has ended before it began."""
         request = mailbox.request
-        blocks = kv_blocks(self._plan, len(request.ids) + request.params.max_new_tokens)
         if mailbox.over:
             mailbox.finish()
             return True
+        try:
+            ids = self._adapters.prompt(request)
+        except Glm4Error as error:
+            mailbox.finish(error)
+            return True
+        blocks = kv_blocks(self._plan, len(ids) + request.params.max_new_tokens)
         if self._live and (blocks > self._free or len(self._live) == REPLIES_AT_ONCE):
             return False
-        prompt = openvino.Tensor(np.array([request.ids], dtype=np.int64))
+        prompt = openvino.Tensor(np.array([ids], dtype=np.int64))
         try:
             with telling_faults_of_guides():
                 config = generation_config(request, self._plan.engine)
@@ -113,8 +121,9 @@ class _Batch:
         except Exception as error:  # whatever a library raises in this thread is the reader's to be told
             mailbox.finish(error)
             return True
-        cached = self._cache.add(request.ids)
-        mailbox.begin(blocks / self._all, cached.cached if self._cache.sure else None)
+        cached = self._cache.add(ids)
+        virtual = len(ids) - len(request.ids)
+        mailbox.begin(blocks / self._all, max(0, cached.cached - virtual) if self._cache.sure else None)
         self._added += 1
         self._free -= blocks
         self._live.append(_Reply(mailbox, blocks, handle, cached))

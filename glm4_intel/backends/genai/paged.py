@@ -8,26 +8,34 @@ import openvino
 import openvino_genai
 
 from ...devices import device_error
+from ...model_directory import read_json
 from ..base import Plan
 from ..one_way import in_one_way
 from ..turns import EngineThread, Writing, one_after_another
+from .adapters import AdapterSet, adapted_directory, read_set
 from .config import generation_config, scheduler_config
 from .streamer import Streamer, telling_faults_of_guides
 
 
 def create(plan: Plan) -> EngineThread:
     """Compile the model on the device. Raises Glm4Error if the device refuses it."""
-    pipeline, engine = paged_pipeline(plan), plan.engine
+    adapters, engine = adapters_of(plan), plan.engine
+    pipeline = paged_pipeline(plan, adapters)
 
     def generate(mailbox: Writing) -> None:
-        prompt = openvino.Tensor(np.array([mailbox.request.ids], dtype=np.int64))
+        prompt = openvino.Tensor(np.array([adapters.prompt(mailbox.request)], dtype=np.int64))
         with telling_faults_of_guides():
             pipeline.generate([prompt], [generation_config(mailbox.request, engine)], Streamer(mailbox))
 
     return EngineThread(one_after_another(generate))
 
 
-def paged_pipeline(plan: Plan) -> Any:
+def adapters_of(plan: Plan) -> AdapterSet:
+    """The adapters of a plan, read again. Raises Glm4Error as `read_set`."""
+    return read_set(plan.directory, read_json(plan.directory / "config.json"), plan.adapters)
+
+
+def paged_pipeline(plan: Plan, adapters: AdapterSet) -> Any:
     """OpenVINO GenAI's continuous-batching pipeline for a plan. Raises Glm4Error if the device refuses."""
     engine, device, properties = plan.engine, plan.device.name, plan.properties
     guessing: dict[str, Any] = {"prompt_lookup": True} if engine.prompt_lookup else {}
@@ -36,9 +44,12 @@ def paged_pipeline(plan: Plan) -> Any:
         if engine.draft_model:
             guessing["draft_model"] = openvino_genai.draft_model(engine.draft_model, device, **properties)
         tokenizer = openvino_genai.Tokenizer(plan.directory)
-        with in_one_way(plan.directory) if plan.one_way else nullcontext(plan.directory) as directory:
+        with (
+            in_one_way(plan.directory) if plan.one_way else nullcontext(plan.directory) as directory,
+            adapted_directory(directory, read_json(directory / "config.json"), adapters) as folder,
+        ):
             return openvino_genai.ContinuousBatchingPipeline(
-                directory, tokenizer, scheduler, device, **properties, **guessing
+                folder, tokenizer, scheduler, device, **properties, **guessing
             )
     except RuntimeError as error:
         raise device_error(device, error) from error

@@ -10,6 +10,7 @@ from ...model_directory import ModelDirectory, read_json
 from ..base import Plan
 from ..openvino_ir import chosen
 from ..options import EngineOptions, LoadOptions
+from .adapters import AdapterSet, read_set
 
 NPU_CONTEXT = 2048
 """Tokens of context that an NPU's model is compiled for unless another number is asked for."""
@@ -25,8 +26,14 @@ def plan(directory: ModelDirectory, options: LoadOptions, machine: Machine) -> P
     """See `base.Engine`. The KV cache holds one whole context, and further conversations as far as memory allows."""
     choice, properties = chosen(directory, options, machine)
     engine = _engine_options(choice.device, options)
-    both = Footprint(weights=footprint.weights_bytes(directory.path), draft_model=_draft_bytes(directory, engine))
+    adapters = _adapters(directory, options, choice.device, engine)
     token = _token_bytes(directory, engine, str(properties.get("KV_CACHE_PRECISION", "f16")))
+    if options.adapters:  # one attention more keeps which adapter a reply has
+        token += -(-token // directory.config["num_hidden_layers"])
+    both = Footprint(
+        weights=footprint.weights_bytes(directory.path), draft_model=_draft_bytes(directory, engine),
+        adapters=adapters.bytes, cache=adapters.virtual_tokens * token,
+    )  # fmt: skip
     static = choice.device.kind == "NPU"
     room = None if options.ignore_limits or static else machine.room_on(choice.device)
     asked = engine.context or (min(directory.context_length, NPU_CONTEXT) if static else None)
@@ -34,11 +41,22 @@ def plan(directory: ModelDirectory, options: LoadOptions, machine: Machine) -> P
     bare = _in_ways_that_fit(both, directory, least * token, room)
     context = footprint.context_that_fits(directory, asked, bare, token, room, choice.device.name)
     cached = context if static else _cached_tokens(context, token, None if room is None else room - bare.total)
+    cached += adapters.virtual_tokens
     return Plan(
         directory=directory.path, device=choice.device, context=context, cached_tokens=cached,
         footprint=replace(bare, cache=cached * token), properties=properties, reason=choice.reason,
-        engine=replace(engine, context=context), one_way=bare != both, note=_note(bare, both),
+        engine=replace(engine, context=context), adapters=dict(options.adapters), one_way=bare != both,
+        note=_note(bare, both),
     )  # fmt: skip
+
+
+def _adapters(directory: ModelDirectory, options: LoadOptions, device: Device, engine: EngineOptions) -> AdapterSet:
+    """The adapters of a load. Raises Glm4Error where a device or an option can't be had with them."""
+    if device.kind != "CPU":
+        options.require_no_adapters(f"The {device.kind}")
+    if engine.draft_model:
+        options.require_no_adapters("A model that a draft guesses for")
+    return read_set(directory.path, directory.config, options.adapters)
 
 
 def _in_ways_that_fit(both: Footprint, directory: ModelDirectory, cache: int, room: int | None) -> Footprint:

@@ -53,6 +53,7 @@ def plan(directory: ModelDirectory, options: LoadOptions, machine: Machine) -> P
 
 def _require_plain(options: LoadOptions) -> None:
     options.engine.require_none_but(f"The backend {NAME}", "context")
+    options.require_no_adapters(f"The backend {NAME}")
     for name, given, none in (("device", options.device.upper(), ("AUTO", "CPU")),
                               ("profile", options.profile, ("chat",)),
                               ("property", next(iter(options.properties), ""), ("",))):  # fmt: skip

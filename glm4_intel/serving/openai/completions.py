@@ -186,6 +186,9 @@ class Scoring:
         if not facts.scoring:
             raise BadRequest("echo and logprobs can't be done together by this server",
                              "Its owner can start it with --scoring.", "echo")  # fmt: skip
+        if model.adapter is not None:
+            raise BadRequest("Texts are scored by the model's own weights", "Name the model that the adapter is for.",
+                             "model")  # fmt: skip
         longest = max(map(len, texts))
         if longest + (body.max_tokens or 0) > facts.context:
             raise BadRequest(f"A text has {longest:,} tokens, and the model's context is {facts.context:,}",

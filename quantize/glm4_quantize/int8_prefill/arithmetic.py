@@ -13,7 +13,9 @@ import numpy as np
 from openvino import Model
 from openvino import opset13 as op
 
-from .weights import Int8Weight, products
+from glm4_intel.backends.openvino_ir import products
+
+from .weights import Int8Weight
 
 _SMALLEST = 1e-6
 """A token whose activations are all below it becomes zeros."""

@@ -9,10 +9,10 @@ import numpy as np
 from openvino import Model
 from openvino import opset13 as op
 
-from glm4_intel.backends.openvino_ir import INT8_PREFILL
+from glm4_intel.backends.openvino_ir import INT8_PREFILL, products
 
 from .arithmetic import to_int8
-from .weights import Int8Weight, products
+from .weights import Int8Weight
 
 TOKENS = 40
 """Passes of more tokens take the int8 way: on a 16-core Xeon with AMX a block of 32 tokens was faster in int4, and one

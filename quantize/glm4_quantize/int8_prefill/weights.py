@@ -15,7 +15,8 @@ from nncf.openvino.graph.node_utils import get_const_value_as_ov_tensor
 from nncf.quantization.algorithms.weight_compression.config import WeightCompressionConfig
 from openvino import Model
 
-from glm4_intel.devices.footprint import PRODUCTS, is_left_out
+from glm4_intel.backends.openvino_ir import products
+from glm4_intel.devices.footprint import is_left_out
 
 from ..rowwise import Reader, from_memory, row_compressor
 
@@ -40,16 +41,6 @@ class Int8Weight:
 
     def _rows(self, which: slice) -> "Int8Weight":
         return Int8Weight(tuple(part[which] for part in self.parts), self.scale[which], self.divisor)
-
-
-def products(model: Model) -> dict[str, Any]:
-    """The MatMuls with weights of all layers, by names such as layers.0.mlp.down_proj, in order."""
-    found = {}
-    for node in model.get_ordered_ops():
-        name = node.get_friendly_name().removeprefix("__module.model.").partition("/")[0]
-        if node.get_type_name() == "MatMul" and name.startswith("layers.") and name.endswith(PRODUCTS):
-            found[name] = node
-    return found
 
 
 @contextmanager

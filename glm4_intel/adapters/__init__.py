@@ -1,0 +1,8 @@
+"""Adapters that people fine-tuned with PEFT: what a folder holds, and on which products of a GLM-4 it lands."""
+
+from .prefix import Prefix
+from .products import product_shapes
+from .reading import Adapter, named_adapters, read_adapter
+from .values import LowRank
+
+__all__ = ["Adapter", "LowRank", "Prefix", "named_adapters", "product_shapes", "read_adapter"]
