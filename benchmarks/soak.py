@@ -28,6 +28,8 @@ from glm4_intel.backends import EngineOptions
 
 THREADS, PATIENCE = 8, 60.0
 """Replies at once, and the seconds after which one counts as hung."""
+KV_TOKENS = 20_000
+"""More than the KV cache of any way holds."""
 CHOICE = {"type": "choice", "choice": ["blue whale", "blue sky", "red fox"]}
 SHAPE = {"type": "object", "properties": {"name": {"type": "string", "maxLength": 12}, "age": {"type": "integer"}},
          "required": ["name", "age"], "additionalProperties": False}  # fmt: skip
@@ -96,6 +98,7 @@ def soak(glm: Runtime, way: str, replies: int, seconds: float, seed: int) -> tup
     """So many replies from several threads; memory before and after them."""
     questions = [each for each in QUESTIONS if not each[1] or way not in UNGUIDED]
     right = [glm.generate(ask(text), temperature=0, **options).token_ids for text, options in questions]
+    _fill(glm, random.Random(seed))
     result, end, before = Result(), time.monotonic() + seconds, None
     for part in (replies // 10, replies - replies // 10):  # the first fills the engine's own caches
         workers = [
@@ -108,6 +111,14 @@ def soak(glm: Runtime, way: str, replies: int, seconds: float, seed: int) -> tup
         after = memory()
         before = before or after
     return result, before or after, after
+
+
+def _fill(glm: Runtime, draw: random.Random) -> None:
+    """Use each block of the KV cache once: a new one is memory that the process had not touched before."""
+    words, read = min(330, glm.context_length // 6), 0
+    while read < KV_TOKENS:
+        numbers = " ".join(str(draw.randrange(1000)) for _ in range(words))
+        read += glm.generate(ask(numbers), max_new_tokens=1).usage.prompt_tokens
 
 
 def _run(workers: list[threading.Thread], result: Result) -> None:

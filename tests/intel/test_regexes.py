@@ -58,7 +58,9 @@ def test_what_can_not_be_translated_is_told_at_once(pattern: str, said: str) -> 
     assert time.process_time() - begun < 20 and len(str(told.value)) < 200 and told.value.hint
 
 
-@pytest.mark.parametrize("pattern", [r"[^\n]{1,3000}", r"[\s\S]{2,5000}", r"(\w{1,90} ){1,9}", ".{0,1000}"])
+@pytest.mark.parametrize(
+    "pattern", [r"[^\n]{1,3000}", r"[\s\S]{2,5000}", r"(\w{1,90} ){1,9}", ".{0,1000}", r"(?=.*\d)[a-z\d]{8,2000}"]
+)
 def test_of_many_repetitions_fewer_are_let_through(pattern: str) -> None:
     grammar = regex_grammar(pattern, "R")
     assert grammar.count("state") > 10 and len(grammar) < 100_000

@@ -50,7 +50,7 @@ class Run:
 class _Nfa:
     """Thompson's construction, state by state."""
 
-    def __init__(self, where: str, runs: "list[Run] | None" = None, most: int = _MOST_TIMES) -> None:
+    def __init__(self, where: str, runs: "list[Run] | None" = None, most: int | None = None) -> None:
         self.where, self._runs, self._most = where, runs, most
         self.empty: list[list[int]] = []
         self.moves: list[list[tuple[Ranges, int]]] = []
@@ -85,17 +85,18 @@ class _Nfa:
 
     def _repeat(self, value: tuple[int, Any, Any], start: int) -> int:
         least, most, inner = value
-        if self._runs is not None:
-            endless = most is op.MAXREPEAT
-            if (least if endless else most) > _MOST_STEPS and least <= _LONGEST and (ranges := self._one(inner)):
-                start = self._run(Run(ranges, least, least if endless else most), start)
-                return self._repeat((0, most, inner), start) if endless else start
-            most = most if endless else min(most, least + self._most)
-        if least > _MOST_TIMES or (most is not op.MAXREPEAT and most > _MOST_TIMES):
+        endless = most is op.MAXREPEAT
+        long = (least if endless else most) > _MOST_STEPS and least <= _LONGEST
+        if self._runs is not None and long and (ranges := self._one(inner)):
+            start = self._run(Run(ranges, least, least if endless else most), start)
+            return self._repeat((0, most, inner), start) if endless else start
+        if self._most is not None and not endless:
+            most = min(most, least + self._most)
+        if least > _MOST_TIMES or (not endless and most > _MOST_TIMES + least):
             self._refuse(f"more than {_MOST_TIMES} repetitions")
         for _ in range(least):
             start = self.add(inner, start)
-        if most is op.MAXREPEAT:
+        if endless:
             loop = self.state()
             self.empty[start].append(loop)
             self.empty[self.add(inner, loop)].append(loop)
