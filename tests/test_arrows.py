@@ -29,6 +29,7 @@ FLOORS = (  # of glm4_intel, from the bottom up: a module may import what is on 
     ("backends.options",),
     ("backends.base",),
     ("backends.turns", "backends.sampling", "backends.openvino_ir"),
+    ("backends.one_way",),
     ("backends.genai", "backends.optimum", "backends.itrex"),
     ("backends",),
     ("tools", "prompt"),
