@@ -131,6 +131,8 @@ def _named(tool_choice: Any) -> str:
 
 
 def _called_form(tool: DeclaredTool) -> Form:
+    if "\0" in tool.name:  # where the engine would end the name
+        raise Glm4Error(f"tools has {tool.name!r}, a name with the character NUL in it", "Leave it out.")
     if tool.built_in:
         return Form(f"{tool.name}\n", "text")
     return Form(

@@ -229,7 +229,11 @@ def test_strict_functions_are_held_to_their_schema() -> None:
         assert chat(client(engine=engine), tools=[tool]).status_code == 200
     assert engine.requests[-1].guide is None
     assert engine.requests[-1].ids == engine.requests[-2].ids  # `strict` is no part of what the model reads
-    for wrong in ({**function, "strict": "yes"}, {**function, "parameters": {"type": "object", "not": {}}}):
+    for wrong in (
+        {**function, "name": "\0x"},
+        {**function, "strict": "yes"},
+        {**function, "parameters": {"type": "object", "not": {}}},
+    ):
         answer = chat(client(engine=engine), tools=[{**WEATHER, "function": wrong}])
         assert answer.status_code == 400 and answer.json()["error"]["message"]
 
