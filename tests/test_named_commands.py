@@ -33,7 +33,8 @@ def _ended(text: str, suffix: str) -> str:
         text = re.sub(r"\{[^{}]*\}", "X", text)  # a value of an f-string
         text = re.split(r"\"(?:[,)]|$| if)|'\)|\\n|[.;,)](?:\s|,|$)", text)[0]
         text += '"' * (text.count('"') % 2)
-    return text.strip().rstrip("\\:').")
+    text = text.strip().rstrip("\\:').")
+    return text + "'" * (text.count("'") % 2)
 
 
 FOUND = sorted(set(named_commands()))

@@ -27,12 +27,13 @@ def plan(directory: ModelDirectory, options: LoadOptions, machine: Machine) -> P
     choice, properties = chosen(directory, options, machine)
     engine = _engine_options(choice.device, options)
     adapters = _adapters(directory, options, choice.device, engine)
+    draft = _draft_bytes(directory, engine)
     token = _token_bytes(directory, engine, str(properties.get("KV_CACHE_PRECISION", "f16")))
     if options.adapters:  # one attention more keeps which adapter a reply has
         token += -(-token // directory.config["num_hidden_layers"])
     both = Footprint(
-        weights=footprint.weights_bytes(directory.path), draft_model=_draft_bytes(directory, engine),
-        adapters=adapters.bytes, cache=adapters.virtual_tokens * token,
+        weights=footprint.weights_bytes(directory.path), draft_model=draft, adapters=adapters.bytes,
+        cache=adapters.virtual_tokens * token,
     )  # fmt: skip
     static = choice.device.kind == "NPU"
     room = None if options.ignore_limits or static else machine.room_on(choice.device)
