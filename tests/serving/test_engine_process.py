@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -182,7 +183,8 @@ def test_the_engine_ends_with_the_web_process(nano: Path) -> None:
         process = engine._link.process
         await first_piece(engine)
         engine._link.leaving.put(None)
-        os.dup2(os.open(os.devnull, os.O_RDWR), engine._link.pipe.fileno())  # the pipe ends, as it does with a process
+        with socket.socket(socket.AF_UNIX, fileno=os.dup(engine._link.pipe.fileno())) as end:
+            end.shutdown(socket.SHUT_RDWR)  # the pipe ends, as it does with a process, also for whoever waits at it
         await until(lambda: not process.is_alive())
 
     with_engine(nano, work)
