@@ -79,6 +79,7 @@ def test_products_are_left_in_one_way_by_name(tmp_path: Path, nano: Path) -> Non
     ("arguments", "message"),
     [
         (["--int8-prefill-except", "layers.9.mlp.down_proj"], r"No product of the model matches 'layers.9.mlp.down"),
+        (["--int8-prefill-except", "layers.*"], "leaves no product for int8"),
         (["--no-int8-prefill", "--int8-prefill-except", "*"], "int8_prefill_except without a second way"),
         (["--no-int8-prefill", "--int8-prefill-smoothing"], "int8_prefill_smoothing without a second way"),
         (["--calibration", "text.txt"], "uses no calibration data"),
