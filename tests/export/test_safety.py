@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from adapter_forms import LAYER, lora_folder
 from forms import random_checkpoint
 from glm4_demos.nano import CHECKPOINT
 from glm4_export.checkpoint.source import resolve
@@ -143,10 +144,14 @@ def test_a_disk_that_is_too_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @posix
-def test_a_disk_that_fills_up(tmp_path: Path) -> None:
-    """A real file system of 2 MB, of its own for the process."""
+@pytest.mark.parametrize("way", ["plain", "int8", "merged"])
+def test_a_disk_that_fills_up(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, way: str) -> None:
+    """A real file system of 2 MB, of its own for the process; in temporary files it is written through a mapping."""
+    adapter = lora_folder(tmp_path_factory.mktemp("adapter") / "a", LAYER)
+    ways = {"plain": "", "int8": "--recipe cpu-int8-prefill", "merged": f"--adapter {adapter}"}
     command = (
-        f"mount -t tmpfs -o size=2m none {tmp_path} && exec {' '.join(EXPORT)} nano {tmp_path}/out --ignore-limits"
+        f"mount -t tmpfs -o size=2m none {tmp_path} && exec {' '.join(EXPORT)} nano {tmp_path}/out --ignore-limits "
+        f"{ways[way]}"
     )
     done = subprocess.run(["unshare", "--mount", "sh", "-c", command], capture_output=True, text=True)
     if "mount" in done.stderr or "unshare" in done.stderr:
