@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from adapter_forms import CHATGLM, LAYER, QKV, change_adapter, lora_folder, prefix_folder
 from forms import as_chatglm, random_checkpoint, read_config
 from glm4_demos.nano import CHECKPOINT
-from glm4_export.checkpoint.adapters import parse_merging, read_mergings
+from glm4_export.checkpoint.adapters import merged_bytes, parse_merging, read_mergings
 from glm4_export.checkpoint.merge import merge
 from glm4_export.checkpoint.source import resolve
 from glm4_export.checkpoint.weights import load
@@ -42,6 +42,10 @@ def test_low_rank_changes_are_added_and_rounded_once(tmp_path: Path) -> None:
     name, other = "model.layers.4.mlp.down_proj", "model.layers.4.self_attn.q_proj"
     expected = weights[f"{name}.weight"].float() + 4 * _product(tensors, name)
     assert torch.equal(found[f"{name}.weight"], expected.bfloat16())
+    changed = sum(tensor.nbytes for each, tensor in weights.items() if not torch.equal(found[each], tensor))
+    checkpoint = resolve(str(CHECKPOINT))
+    mergings = read_mergings([(first, 1.0), (second, -0.5)], checkpoint.config)
+    assert merged_bytes(mergings, checkpoint) == pytest.approx(changed, rel=0.01)
     both = weights[f"{other}.weight"].float() + 4 * _product(tensors, other) - 2 * _product(others, other)
     assert torch.allclose(found[f"{other}.weight"].float(), both, rtol=2**-8)
     assert torch.equal(found["lm_head.weight"], weights["lm_head.weight"])
