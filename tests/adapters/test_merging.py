@@ -1,7 +1,9 @@
 """Adapters merged at export: the weights that PEFT's own merge gives, before anything is compressed."""
 
+import gc
 import importlib
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -123,6 +125,22 @@ def test_the_weights_are_those_of_pefts_own_merge(tmp_path: Path, peft: Any, set
     found = merged(checkpoint, tmp_path, (tmp_path / "a", 1.0))
     for name, tensor in expected.items():
         assert torch.allclose(found[name], tensor, atol=1e-5), name
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc says what is mapped")
+def test_files_stay_mapped_while_weights_are_found_by_address(tmp_path: Path) -> None:
+    """When merging has replaced all tensors of a file, something else's memory must not take its addresses."""
+    checkpoint = Path(shutil.copytree(CHECKPOINT, tmp_path / "nano"))
+    model, files = load(resolve(str(checkpoint)))
+    weight = model.model.layers[0].mlp.down_proj.weight
+    address, size, expected = weight.data_ptr(), weight.nbytes, weight.detach().view(torch.uint8).flatten().clone()
+    del model, weight
+    gc.collect()
+    assert str(checkpoint) in Path("/proc/self/maps").read_text()
+    found = files.read(address, size)
+    assert found is not None and torch.equal(torch.from_numpy(found.copy()), expected)
+    files.close()
+    assert files.read(address, size) is None and str(checkpoint) not in Path("/proc/self/maps").read_text()
 
 
 def test_an_export_names_its_adapters(tmp_path: Path, nano: Path) -> None:
