@@ -62,8 +62,8 @@ def read_per_token(config: Mapping[str, Any], weights: int, context: int, embedd
     return weights - embedding + context * kv_token_bytes(config)
 
 
-def read_in_int4(directory: ModelDirectory) -> int:
-    """Bytes of the weights that computing one token reads: none of a second way for prompts, which is in int8."""
+def one_way_bytes(directory: ModelDirectory) -> int:
+    """Bytes of the weights without those of a second way for prompts, in int8: what computing one token reads."""
     recipe = directory.manifest.recipe if directory.manifest else {}
     second = in_two_ways(directory.config, recipe.get("int8_prefill_except", ())) if recipe.get("int8_prefill") else {}
     return weights_bytes(directory.path) - sum(second.values())
@@ -105,8 +105,8 @@ def context_that_fits(
 ) -> int:
     """Tokens of context: what was asked for, or what the model and the memory have room for.
 
-    `bare` is the footprint without a cache, `token` the bytes of a token in the cache, `room` the bytes of memory on
-    `device`, None where it does not matter. Raises Glm4Error where they do not suffice, with the numbers.
+    `bare` is the footprint with no conversation in it, `token` the bytes of a token in the cache, `room` the bytes of
+    memory on `device`, None where it does not matter. Raises Glm4Error where they do not suffice, with the numbers.
     """
     longest = directory.context_length
     if asked and asked > longest:
