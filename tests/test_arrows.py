@@ -16,7 +16,7 @@ ROOMS = {  # room: (its folder, the rooms that it may import)
 FLOORS = (  # of glm4_intel, from the bottom up: a module may import what is on its own floor or below
     ("errors",),
     ("machine",),
-    ("model_directory", "tensor_files"),
+    ("model_directory", "tensor_files", "weight_shapes"),
     ("adapters",),
     ("devices",),
     ("chat.template_sandbox", "chat.template_work"),

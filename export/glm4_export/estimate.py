@@ -18,6 +18,8 @@ class Estimate:
     mapped: int
     seconds: float | None = None
     """From the first weight on, on two cores and a disk at its best; None where it can't be known."""
+    scratch: int = 0
+    """Bytes of files that lie in the model directory while it is made."""
 
 
 @dataclass(frozen=True)

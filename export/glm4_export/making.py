@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -143,12 +143,11 @@ def examined(source: str, place: Path, maker: Maker, options: MakeOptions, texts
     template = read_template_file(options.chat_template) if options.chat_template else None
     checkpoint = replace(look(source, options.revision, options.rope_theta, texts), template=template)
     require_place(place, checkpoint.path, options.overwrite)
-    _mergings(checkpoint, options)
     _require_possible(checkpoint, place, maker, options)
     return checkpoint
 
 
-def _mergings(checkpoint: Checkpoint, options: MakeOptions) -> "tuple[Merging, ...]":
+def mergings_of(checkpoint: Checkpoint, options: MakeOptions) -> "tuple[Merging, ...]":
     """The adapters to merge. Raises Glm4Error for one that does not fit the checkpoint."""
     if not options.adapters:
         return ()
@@ -158,18 +157,25 @@ def _mergings(checkpoint: Checkpoint, options: MakeOptions) -> "tuple[Merging, .
 
 
 def _require_possible(checkpoint: Checkpoint, place: Path, maker: Maker, options: MakeOptions) -> None:
-    """Raises Glm4Error where the maker refuses the checkpoint, or the machine has no room."""
+    """Raises Glm4Error where an adapter does not fit, the maker refuses the checkpoint, or the machine has no room."""
+    mergings = mergings_of(checkpoint, options)
     maker.require_fit(checkpoint)
     if not options.ignore_limits:
-        require_room(maker.estimate(checkpoint), writings(checkpoint, place, maker))
+        require_room(maker.estimate(checkpoint), writings(checkpoint, place, maker, mergings))
 
 
-def writings(checkpoint: Checkpoint, place: Path, maker: Maker) -> list[Writing]:
-    """What will be written, and where: what the hub still has to give, and the model directory."""
-    output = Writing("the model directory", place, maker.estimate(checkpoint).output)
+def writings(checkpoint: Checkpoint, place: Path, maker: Maker, mergings: "Sequence[Merging]") -> list[Writing]:
+    """What will be written, and where: what the hub still has to give, the model directory, and what lies in it on the
+    way."""
+    from .checkpoint.adapters import merged_bytes
+
+    needed = maker.estimate(checkpoint)
+    planned = [Writing("the model directory", place, needed.output)]
+    if temporary := needed.scratch + merged_bytes(mergings, checkpoint):
+        planned.append(Writing("its temporary files", place, temporary))
     if checkpoint.awaited is None:
-        return [output]
-    return [Writing("the download", cache_place(), checkpoint.awaited.missing_bytes), output]
+        return planned
+    return [Writing("the download", cache_place(), checkpoint.awaited.missing_bytes), *planned]
 
 
 def _fill(directory: Path, checkpoint: Checkpoint, maker: Maker, options: MakeOptions, progress: Progress) -> None:
@@ -187,7 +193,7 @@ def _fill(directory: Path, checkpoint: Checkpoint, maker: Maker, options: MakeOp
         progress.note(f"{checkpoint.source} has no chat template and completes text; --chat-template FILE gives it one")
     if dropped := tokenizer.dropped:
         progress.note(f"the chat template leaves out {', '.join(dropped)}; --chat-template FILE gives another")
-    adapters = _mergings(checkpoint, options)
+    adapters = mergings_of(checkpoint, options)
     found = maker.make(Work(checkpoint, directory, tokenizer, progress, adapters))
     license = checkpoint.path / "LICENSE"
     if license.is_file():

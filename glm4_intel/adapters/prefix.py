@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import Glm4Error
 from ..model_directory import read_json
-from .products import head_size
+from ..weight_shapes import head_size
 from .settings import CONFIG, Settings
 
 _TENSOR = "prompt_embeddings"

@@ -4,6 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..weight_shapes import head_size as head_size  # for backends.genai.adapters
+from ..weight_shapes import product_shapes
+
 GLM_LAYER, CHATGLM_LAYER = "model.layers.", "transformer.encoder.layers."
 _CHATGLM_PRODUCTS = {
     "self_attn.o_proj": "self_attention.dense",
@@ -34,28 +37,6 @@ class Module:
     rows: int
     columns: int
     parts: tuple[Part, ...]
-
-
-def head_size(config: Mapping[str, Any]) -> int:
-    """Values of an attention head."""
-    return int(config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"])
-
-
-def product_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
-    """The shape [outputs, inputs] of every product's weight, by its name, for a config of transformers' own."""
-    width, inner, head = config["hidden_size"], config["intermediate_size"], head_size(config)
-    queries, keys = config["num_attention_heads"] * head, config["num_key_value_heads"] * head
-    layer = {
-        "self_attn.q_proj": (queries, width),
-        "self_attn.k_proj": (keys, width),
-        "self_attn.v_proj": (keys, width),
-        "self_attn.o_proj": (width, queries),
-        "mlp.gate_up_proj": (2 * inner, width),
-        "mlp.down_proj": (width, inner),
-    }
-    layers = range(config["num_hidden_layers"])
-    shapes = {f"layers.{number}.{name}": shape for number in layers for name, shape in layer.items()}
-    return shapes | {"lm_head": (config["vocab_size"], width)}
 
 
 def modules(config: Mapping[str, Any], chatglm: bool) -> dict[str, Module]:

@@ -15,12 +15,12 @@ from ..devices import (
     check_properties,
     choose,
     device_error,
-    footprint,
     properties,
 )
 from ..errors import Glm4Error
 from ..fingerprint import TOKENS, Fingerprint, fixed_ids
 from ..model_directory import ModelDirectory
+from ..weight_shapes import PRODUCTS
 from .options import LoadOptions
 
 MODEL = "openvino_model.xml"
@@ -151,7 +151,7 @@ def products(model: Any) -> dict[str, Any]:
     found = {}
     for node in model.get_ordered_ops():
         name = node.get_friendly_name().removeprefix("__module.model.").partition("/")[0]
-        if node.get_type_name() == "MatMul" and name.startswith("layers.") and name.endswith(footprint.PRODUCTS):
+        if node.get_type_name() == "MatMul" and name.startswith("layers.") and name.endswith(PRODUCTS):
             found[name] = node
     return found
 

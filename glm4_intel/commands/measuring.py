@@ -158,4 +158,4 @@ def bytes_per_token(directory: ModelDirectory, context: int) -> int:
     """Bytes that computing one token reads: all the weights but the embedding, and the KV cache so far."""
     recipe = directory.manifest.recipe if directory.manifest else {}
     value = 2 if recipe.get("mode") in ("none", "fp16") else 1
-    return footprint.read_per_token(directory.config, footprint.read_in_int4(directory), context, value)
+    return footprint.read_per_token(directory.config, footprint.one_way_bytes(directory), context, value)

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import Glm4Error
 from ..model_directory import ModelDirectory
+from ..weight_shapes import head_size, layer_shapes, product_shapes
 
 USEFUL_CONTEXT = 4096
 """Tokens of context that a model must have room for, or it is not worth loading."""
@@ -15,11 +16,6 @@ _VALUE_BYTES = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "u8": 1.13, "i8": 1.13, "u4
 """Bytes of a value in the KV cache, the scales of quantized ones included: two f32 for 64 values, in the worst case."""
 _ENGINE = 256 << 20
 """What the engine and Python take besides: measured at nano size."""
-
-
-PRODUCTS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_up_proj",
-            "mlp.down_proj")  # fmt: skip
-"""The products with weights of a decoder layer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +44,7 @@ def weights_bytes(path: Path) -> int:
 
 def kv_token_bytes(config: Mapping[str, Any], precision: str = "f16") -> int:
     """Bytes that a token takes in the KV cache: keys and values of every layer and KV head of a model's config."""
-    head = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
-    values = 2 * config["num_hidden_layers"] * config["num_key_value_heads"] * head
+    values = 2 * config["num_hidden_layers"] * config["num_key_value_heads"] * head_size(config)
     return int(values * _VALUE_BYTES.get(precision, 2.0))
 
 
@@ -62,8 +57,8 @@ def read_per_token(config: Mapping[str, Any], weights: int, context: int, embedd
     return weights - embedding + context * kv_token_bytes(config)
 
 
-def read_in_int4(directory: ModelDirectory) -> int:
-    """Bytes of the weights that computing one token reads: none of a second way for prompts, which is in int8."""
+def one_way_bytes(directory: ModelDirectory) -> int:
+    """Bytes of the weights without those of a second way for prompts, in int8: what computing one token reads."""
     recipe = directory.manifest.recipe if directory.manifest else {}
     second = in_two_ways(directory.config, recipe.get("int8_prefill_except", ())) if recipe.get("int8_prefill") else {}
     return weights_bytes(directory.path) - sum(second.values())
@@ -71,27 +66,20 @@ def read_in_int4(directory: ModelDirectory) -> int:
 
 def layer_weights(config: Mapping[str, Any]) -> int:
     """The weights of a decoder layer."""
-    return sum(_product_weights(config).values())
+    return sum(outputs * inputs for outputs, inputs in layer_shapes(config).values())
 
 
 def in_two_ways(config: Mapping[str, Any], left_out: Sequence[str] = ()) -> dict[str, int]:
     """The products that a second way for prompts computes, by names such as layers.0.mlp.down_proj, and the weights of
     each; those that a pattern of `left_out` matches stay in one way."""
-    layers, products = range(config["num_hidden_layers"]), _product_weights(config).items()
-    named = {f"layers.{layer}.{name}": size for layer in layers for name, size in products}
-    return {name: size for name, size in named.items() if not is_left_out(name, left_out)}
+    shapes = product_shapes(config)
+    del shapes["lm_head"]
+    return {name: rows * columns for name, (rows, columns) in shapes.items() if not is_left_out(name, left_out)}
 
 
 def is_left_out(name: str, left_out: Sequence[str]) -> bool:
     """Whether a pattern, such as layers.3.* or *.down_proj, matches the name."""
     return any(fnmatchcase(name, pattern) for pattern in left_out)
-
-
-def _product_weights(config: Mapping[str, Any]) -> dict[str, int]:
-    width, inner = config["hidden_size"], config["intermediate_size"]
-    heads, kv = (config[f"num_{kind}_heads"] * config["head_dim"] for kind in ("attention", "key_value"))
-    outputs = (heads, kv, kv, heads, 2 * inner, inner)
-    return {name: width * size for name, size in zip(PRODUCTS, outputs, strict=True)}
 
 
 def memory_needed(directory: ModelDirectory, tokens: int, precision: str = "f16") -> int:
@@ -105,8 +93,8 @@ def context_that_fits(
 ) -> int:
     """Tokens of context: what was asked for, or what the model and the memory have room for.
 
-    `bare` is the footprint without a cache, `token` the bytes of a token in the cache, `room` the bytes of memory on
-    `device`, None where it does not matter. Raises Glm4Error where they do not suffice, with the numbers.
+    `bare` is the footprint with no conversation in it, `token` the bytes of a token in the cache, `room` the bytes of
+    memory on `device`, None where it does not matter. Raises Glm4Error where they do not suffice, with the numbers.
     """
     longest = directory.context_length
     if asked and asked > longest:

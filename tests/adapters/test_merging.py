@@ -1,7 +1,9 @@
 """Adapters merged at export: the weights that PEFT's own merge gives, before anything is compressed."""
 
+import gc
 import importlib
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from safetensors.torch import load_file
 from adapter_forms import CHATGLM, LAYER, QKV, change_adapter, lora_folder, prefix_folder
 from forms import as_chatglm, random_checkpoint, read_config
 from glm4_demos.nano import CHECKPOINT
-from glm4_export.checkpoint.adapters import parse_merging, read_mergings
+from glm4_export.checkpoint.adapters import merged_bytes, parse_merging, read_mergings
 from glm4_export.checkpoint.merge import merge
 from glm4_export.checkpoint.source import resolve
 from glm4_export.checkpoint.weights import load
@@ -42,6 +44,10 @@ def test_low_rank_changes_are_added_and_rounded_once(tmp_path: Path) -> None:
     name, other = "model.layers.4.mlp.down_proj", "model.layers.4.self_attn.q_proj"
     expected = weights[f"{name}.weight"].float() + 4 * _product(tensors, name)
     assert torch.equal(found[f"{name}.weight"], expected.bfloat16())
+    changed = sum(tensor.nbytes for each, tensor in weights.items() if not torch.equal(found[each], tensor))
+    checkpoint = resolve(str(CHECKPOINT))
+    mergings = read_mergings([(first, 1.0), (second, -0.5)], checkpoint.config)
+    assert merged_bytes(mergings, checkpoint) == pytest.approx(changed, rel=0.01)
     both = weights[f"{other}.weight"].float() + 4 * _product(tensors, other) - 2 * _product(others, other)
     assert torch.allclose(found[f"{other}.weight"].float(), both, rtol=2**-8)
     assert torch.equal(found["lm_head.weight"], weights["lm_head.weight"])
@@ -119,6 +125,22 @@ def test_the_weights_are_those_of_pefts_own_merge(tmp_path: Path, peft: Any, set
     found = merged(checkpoint, tmp_path, (tmp_path / "a", 1.0))
     for name, tensor in expected.items():
         assert torch.allclose(found[name], tensor, atol=1e-5), name
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc says what is mapped")
+def test_files_stay_mapped_while_weights_are_found_by_address(tmp_path: Path) -> None:
+    """When merging has replaced all tensors of a file, something else's memory must not take its addresses."""
+    checkpoint = Path(shutil.copytree(CHECKPOINT, tmp_path / "nano"))
+    model, files = load(resolve(str(checkpoint)))
+    weight = model.model.layers[0].mlp.down_proj.weight
+    address, size, expected = weight.data_ptr(), weight.nbytes, weight.detach().view(torch.uint8).flatten().clone()
+    del model, weight
+    gc.collect()
+    assert str(checkpoint) in Path("/proc/self/maps").read_text()
+    found = files.read(address, size)
+    assert found is not None and torch.equal(torch.from_numpy(found.copy()), expected)
+    files.close()
+    assert files.read(address, size) is None and str(checkpoint) not in Path("/proc/self/maps").read_text()
 
 
 def test_an_export_names_its_adapters(tmp_path: Path, nano: Path) -> None:

@@ -13,14 +13,17 @@ from pathlib import Path
 
 import pytest
 
+from adapter_forms import LAYER, lora_folder
 from forms import random_checkpoint
 from glm4_demos.nano import CHECKPOINT
+from glm4_export.checkpoint.adapters import merged_bytes, read_mergings
 from glm4_export.checkpoint.source import resolve
 from glm4_export.directory import staging
-from glm4_export.making import MakeOptions, make
+from glm4_export.making import MakeOptions, make, writings
 from glm4_export.openvino import estimate
 from glm4_export.openvino.maker import OpenVINOMaker
 from glm4_intel import Glm4Error, model_directory
+from glm4_intel.devices import footprint
 from glm4_intel.machine import memory
 from glm4_quantize.recipes import RECIPES
 
@@ -143,10 +146,14 @@ def test_a_disk_that_is_too_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @posix
-def test_a_disk_that_fills_up(tmp_path: Path) -> None:
-    """A real file system of 2 MB, of its own for the process."""
+@pytest.mark.parametrize("way", ["plain", "int8", "merged"])
+def test_a_disk_that_fills_up(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, way: str) -> None:
+    """A real file system of 2 MB, of its own for the process; in temporary files it is written through a mapping."""
+    adapter = lora_folder(tmp_path_factory.mktemp("adapter") / "a", LAYER)
+    ways = {"plain": "", "int8": "--recipe cpu-int8-prefill", "merged": f"--adapter {adapter}"}
     command = (
-        f"mount -t tmpfs -o size=2m none {tmp_path} && exec {' '.join(EXPORT)} nano {tmp_path}/out --ignore-limits"
+        f"mount -t tmpfs -o size=2m none {tmp_path} && exec {' '.join(EXPORT)} nano {tmp_path}/out --ignore-limits "
+        f"{ways[way]}"
     )
     done = subprocess.run(["unshare", "--mount", "sh", "-c", command], capture_output=True, text=True)
     if "mount" in done.stderr or "unshare" in done.stderr:
@@ -181,6 +188,20 @@ def test_the_estimate_counts_what_is_written(nano: Path) -> None:
     expected = estimate.estimate(resolve("nano"), RECIPES["cpu"]).output - (32 << 20)
     written = (nano / "openvino_model.bin").stat().st_size
     assert 0.95 < expected / written < 1.05
+
+
+def test_the_room_for_temporary_files_is_counted(tmp_path: Path) -> None:
+    """The int8 weights until the IR is written, and the merged ones, in the checkpoint's own type."""
+    checkpoint, adapters = resolve("nano"), (lora_folder(tmp_path / "a", ("q_proj", "down_proj")), 1.0)
+    merged = merged_bytes(read_mergings([adapters], checkpoint.config), checkpoint)
+    assert merged == pytest.approx(8 * 2 * 256 * (256 + 640), rel=0.01)
+    for recipe, int8 in (("cpu", 0), ("cpu-int8-prefill", 8 * footprint.layer_weights(checkpoint.config))):
+        maker = OpenVINOMaker(recipe=RECIPES[recipe])
+        assert maker.estimate(checkpoint).scratch == int8
+        for mergings, size in (((), 0), (read_mergings([adapters], checkpoint.config), merged)):
+            planned = writings(checkpoint, tmp_path / "out", maker, mergings)
+            found = [each.size for each in planned if each.what == "its temporary files"]
+            assert found == ([int8 + size] if int8 + size else [])
 
 
 def test_the_estimate_of_the_9b_is_what_was_measured() -> None:

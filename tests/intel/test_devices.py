@@ -73,6 +73,13 @@ def test_memory_grows_with_the_context(nano: Path) -> None:
     assert longest(64 * GIB) == model.context_length
 
 
+def test_a_config_without_the_size_of_a_head_has_the_same_footprint(nano: Path) -> None:
+    config = model_directory.read(nano).config
+    without = {name: value for name, value in config.items() if name != "head_dim"}
+    assert footprint.layer_weights(without) == footprint.layer_weights(config)
+    assert footprint.in_two_ways(without, ["*.mlp.*"]) == footprint.in_two_ways(config, ["*.mlp.*"])
+
+
 @pytest.mark.parametrize("profile", PROFILES)
 def test_the_plugin_knows_every_property_of_the_table(profile: str) -> None:
     given = properties("CPU", profile)

@@ -174,7 +174,7 @@ def test_a_long_prompt_and_a_short_one_are_answered(prefill_glm: Runtime) -> Non
 
 
 def test_a_token_reads_what_it_would_read_without_it(prefill_nano: Path, nano: Path) -> None:
-    both, one = (footprint.read_in_int4(model_directory.read(each)) for each in (prefill_nano, nano))
+    both, one = (footprint.one_way_bytes(model_directory.read(each)) for each in (prefill_nano, nano))
     assert both == pytest.approx(one, rel=0.02) and footprint.weights_bytes(prefill_nano) > 1.5 * one
 
 

@@ -71,7 +71,7 @@ def test_products_are_left_in_one_way_by_name(tmp_path: Path, nano: Path) -> Non
     assert found["fidelity_int8_prefill"]["kl_divergence"] < found["fidelity"]["kl_divergence"]
     directory = model_directory.read(tmp_path / "out")
     one = footprint.weights_bytes(nano)
-    assert footprint.read_in_int4(directory) == pytest.approx(one, rel=0.02)
+    assert footprint.one_way_bytes(directory) == pytest.approx(one, rel=0.02)
     assert footprint.weights_bytes(directory.path) > 1.3 * one
 
 
@@ -79,6 +79,7 @@ def test_products_are_left_in_one_way_by_name(tmp_path: Path, nano: Path) -> Non
     ("arguments", "message"),
     [
         (["--int8-prefill-except", "layers.9.mlp.down_proj"], r"No product of the model matches 'layers.9.mlp.down"),
+        (["--int8-prefill-except", "layers.*"], "leaves no product for int8"),
         (["--no-int8-prefill", "--int8-prefill-except", "*"], "int8_prefill_except without a second way"),
         (["--no-int8-prefill", "--int8-prefill-smoothing"], "int8_prefill_smoothing without a second way"),
         (["--calibration", "text.txt"], "uses no calibration data"),
@@ -190,7 +191,7 @@ def test_memory_for_one_way_alone_is_planned_told_and_run(
 ) -> None:
     directory = model_directory.read(prefill_nano)
     both = footprint.memory_needed(directory, directory.context_length)
-    one = both - footprint.weights_bytes(prefill_nano) + footprint.read_in_int4(directory)
+    one = both - footprint.weights_bytes(prefill_nano) + footprint.one_way_bytes(directory)
     cpu, engine = [Device("CPU", "CPU")], engine_for(directory)
     plans = [engine.plan(directory, LoadOptions(), Machine(cpu, free)) for free in (both, both - 1, one)]
     assert [plan.one_way for plan in plans] == [False, True, True] and not plans[0].note

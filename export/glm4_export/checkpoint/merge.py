@@ -1,9 +1,7 @@
 """Adapters merged into a checkpoint's weights, one after another, before anything is compressed."""
 
-import mmap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
 import torch
@@ -11,6 +9,7 @@ from transformers import PreTrainedModel
 
 from glm4_intel.adapters import Adapter, LowRank
 from glm4_intel.errors import Glm4Error
+from glm4_quantize.mapped_file import mapped_file
 
 from .adapters import Merging
 
@@ -23,17 +22,14 @@ def merge(model: PreTrainedModel, mergings: Sequence[Merging], folder: Path, adv
 
     The changed weights may be larger than the memory: each is written in its own type, and read from the file again
     when it is compressed. `advance` is told the bytes of each weight that is done. Raises Glm4Error for a tensor that
-    the model has not.
+    the model has not, OSError where the disk has no room for the file.
     """
     weights = dict(model.named_parameters())
     names = {_weight_name(product) for merging in mergings for product in merging.adapter.products}
     names |= {name for merging in mergings for name in _whole_names(merging.adapter)}
     _require_known(names, weights, mergings)
     changed = {name: weight for name, weight in weights.items() if name in names}
-    size = sum(_padded(weight) for weight in changed.values())
-    with TemporaryFile(dir=folder, prefix="merged.") as file:
-        file.truncate(size)
-        room, at = mmap.mmap(file.fileno(), size), 0
+    room, at = mapped_file(folder, "merged.", sum(_padded(weight) for weight in changed.values())), 0
     for name, old in changed.items():
         new = torch.frombuffer(room, dtype=old.dtype, count=old.numel(), offset=at).reshape(old.shape)
         _write_merged(name, old, new, mergings)

@@ -49,7 +49,7 @@ def load(checkpoint: Checkpoint) -> tuple[PreTrainedModel, "WeightFiles"]:
     except Exception as error:  # transformers builds what the numbers say, and raises whatever it meets
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise Glm4Error(f"{checkpoint.path / 'config.json'} describes no model: {reason}", _AGAIN) from error
-    read, places = _read(checkpoint)
+    read, places, mapped = _read(checkpoint)
     tensors = checkpoint.layout.tensors(read, config)
     _require_same(checkpoint.path, {name: value.shape for name, value in model.state_dict().items()}, tensors, config)
     kind = tensors["model.embed_tokens.weight"].dtype
@@ -59,7 +59,7 @@ def load(checkpoint: Checkpoint) -> tuple[PreTrainedModel, "WeightFiles"]:
     if config_ties(config):
         model.tie_weights()
     model.model.rotary_emb = _rotary(model)  # its table is computed, not loaded
-    return model.eval(), WeightFiles(places)
+    return model.eval(), WeightFiles(places, mapped)
 
 
 def _architecture(name: str) -> type[PreTrainedModel]:
@@ -82,14 +82,16 @@ def config_ties(config: dict[str, Any]) -> bool:
     return bool(config.get("tie_word_embeddings"))
 
 
-def _read(checkpoint: Checkpoint) -> tuple[dict[str, torch.Tensor], list[Place]]:
-    """The checkpoint's tensors, mapped, and where each of them is."""
+def _read(checkpoint: Checkpoint) -> tuple[dict[str, torch.Tensor], list[Place], list[torch.Tensor]]:
+    """The checkpoint's tensors, where each of them is, and those that keep the files mapped."""
     tensors: dict[str, torch.Tensor] = {}
     places: list[Place] = []
+    mapped: list[torch.Tensor] = []
     for shard in checkpoint.shards:
         opened = open_shard(shard)
         tensors |= opened
         if shard.suffix != ".bin":
+            mapped += opened.values()
             offsets = tensor_offsets(shard)
             places += [Place(each.data_ptr(), each.nbytes, shard, offsets[name]) for name, each in opened.items()]
             small = {name: each for name, each in opened.items() if each.nbytes <= _SMALL}
@@ -97,7 +99,7 @@ def _read(checkpoint: Checkpoint) -> tuple[dict[str, torch.Tensor], list[Place]]
     for name, tensor in tensors.items():
         if tensor.dim() == 1 and not tensor.isfinite().all():
             raise Glm4Error(f"{name} of {checkpoint.path} has NaN or infinity in it", "Fetch the checkpoint again.")
-    return tensors, places
+    return tensors, places, mapped
 
 
 def _copied(tensor: torch.Tensor, shard: Path, offset: int) -> torch.Tensor:
@@ -143,7 +145,9 @@ class WeightFiles:
     the cache out of it. Here each byte is read once, in large pieces, into a buffer that is used again.
     """
 
-    def __init__(self, places: Iterable[Place]) -> None:
+    def __init__(self, places: Iterable[Place], mapped: Iterable[torch.Tensor]) -> None:
+        """`mapped` are what lies at the places: while they live, nothing else can have the addresses."""
+        self._mapped = list(mapped)
         self._places = sorted(places)
         self._starts = [place.address for place in self._places]
         self._files: dict[Path, int] = {}
@@ -165,6 +169,7 @@ class WeightFiles:
         for file in self._files.values():
             os.close(file)
         self._files.clear()
+        self._places, self._starts, self._mapped = [], [], []
 
     def _place(self, address: int, size: int) -> Place | None:
         index = bisect.bisect_right(self._starts, address) - 1

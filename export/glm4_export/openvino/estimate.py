@@ -25,7 +25,8 @@ def estimate(checkpoint: Checkpoint, recipe: Recipe) -> Estimate:
     if recipe.needs_data:  # the original runs, repacked to f32 by a processor without bf16
         memory = 2 * own + weights + _LIBRARIES
     seconds = None if recipe.methods or recipe.needs_data else _FIXED + own / _RATE
-    return Estimate(weights + _TEXTS, memory, own + _MAPPED_LIBRARIES, seconds)
+    int8 = sum(_second_way(checkpoint, recipe).values())  # lie in a file until the IR is written
+    return Estimate(weights + _TEXTS, memory, own + _MAPPED_LIBRARIES, seconds, scratch=int8)
 
 
 def _compressed(checkpoint: Checkpoint, recipe: Recipe) -> int:
@@ -39,10 +40,14 @@ def _compressed(checkpoint: Checkpoint, recipe: Recipe) -> int:
     head = primary if recipe.lm_head == "mode" else backup
     if not recipe.is_int4:
         backup = head = primary
-    second = footprint.in_two_ways(config, recipe.int8_prefill_except) if recipe.int8_prefill else {}
-    int8 = sum(second.values()) * _bits("int8_sym", PER_ROW)
+    int8 = sum(_second_way(checkpoint, recipe).values()) * _bits("int8_sym", PER_ROW)
     bits = int8 + layers * (recipe.ratio * primary + (1 - recipe.ratio) * backup) + embedding * (backup + head)
     return int(bits / 8)
+
+
+def _second_way(checkpoint: Checkpoint, recipe: Recipe) -> dict[str, int]:
+    """The weights of each product that prompts compute in int8."""
+    return footprint.in_two_ways(checkpoint.config, recipe.int8_prefill_except) if recipe.int8_prefill else {}
 
 
 def _bits(mode: str, group: int) -> float:

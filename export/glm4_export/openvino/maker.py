@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from glm4_intel.chat.tokenizer import ChatTokenizer
 from glm4_intel.devices import footprint, portable_properties
 from glm4_intel.errors import Glm4Error
+from glm4_intel.weight_shapes import PRODUCTS
 from glm4_quantize.recipes import RECIPES, Recipe
 
 from ..checkpoint.source import Checkpoint
@@ -52,15 +53,20 @@ class OpenVINOMaker:
         return self.recipe.to_dict()
 
     def require_fit(self, checkpoint: Checkpoint) -> None:
-        """Any checkpoint fits any recipe, and NNCF refuses those that it can't do; but patterns must match products."""
+        """Any checkpoint fits any recipe, and NNCF refuses those that it can't do; but patterns must match products,
+        and leave some."""
         names = footprint.in_two_ways(checkpoint.config)
         for pattern in self.recipe.int8_prefill_except:
             if not any(footprint.is_left_out(name, [pattern]) for name in names):
                 layers = checkpoint.config["num_hidden_layers"]
                 raise Glm4Error(
                     f"No product of the model matches {pattern!r}",
-                    f"They are layers.0 to layers.{layers - 1}, each with {', '.join(footprint.PRODUCTS)}.",
+                    f"They are layers.0 to layers.{layers - 1}, each with {', '.join(PRODUCTS)}.",
                 )
+        if self.recipe.int8_prefill and not footprint.in_two_ways(checkpoint.config, self.recipe.int8_prefill_except):
+            raise Glm4Error(
+                "--int8-prefill-except leaves no product for int8", "Name fewer, or give --no-int8-prefill instead."
+            )
 
     def require_texts(self, tokenizer: ChatTokenizer) -> None:
         self._samples(tokenizer)

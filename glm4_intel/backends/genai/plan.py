@@ -63,7 +63,7 @@ def _adapters(directory: ModelDirectory, options: LoadOptions, device: Device, e
 def _in_ways_that_fit(both: Footprint, directory: ModelDirectory, cache: int, room: int | None) -> Footprint:
     """The footprint with the second way for prompts, where the directory has one, or without it where memory is
     short."""
-    one = replace(both, weights=footprint.read_in_int4(directory))
+    one = replace(both, weights=footprint.one_way_bytes(directory))
     return both if room is None or both.total + cache <= room else one
 
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
 from types import MappingProxyType
 from typing import Any
 
@@ -18,6 +17,7 @@ from openvino import Model
 from glm4_intel.backends.openvino_ir import products
 from glm4_intel.devices.footprint import is_left_out
 
+from ..mapped_file import mapped_file
 from ..rowwise import Reader, from_memory, row_compressor
 
 _BY_ROW = WeightCompressionConfig(nncf.CompressWeightsMode.INT8_SYM, group_size=-1)
@@ -57,12 +57,12 @@ def int8_weights(
     They are kept in a file in `folder` that is gone at the end, since they may be larger than the memory. `advance` is
     told the bytes of each weight that is done, `read` knows a faster way to a weight's bytes. Products that a pattern
     of `left_out` matches get none; the columns of those with `divisors` are multiplied by them first. Raises Glm4Error
-    for a weight that is not finite.
+    for a weight that is not finite, OSError where the disk has no room for them.
     """
     found = {name: _constant(node) for name, node in products(model).items() if not is_left_out(name, left_out)}
-    with TemporaryFile(dir=folder, prefix="int8.") as file, row_compressor(read) as compressor:
-        file.truncate(sum(tensor.get_size() for tensor in found.values()))
-        kept, at = np.memmap(file, np.int8, "r+"), 0
+    size = sum(tensor.get_size() for tensor in found.values())
+    kept, at = np.frombuffer(mapped_file(folder, "int8.", size), np.int8), 0
+    with row_compressor(read) as compressor:
         weights = {}
         for name, tensor in found.items():
             values = compressor.compress(tensor, _BY_ROW, divisors.get(name))
