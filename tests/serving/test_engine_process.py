@@ -18,7 +18,7 @@ from glm4_intel.backends.genai.config import REPLIES_AT_ONCE
 from glm4_intel.chat.generation import GenerationParams
 from glm4_intel.chat.guide import Form, Guide
 from glm4_intel.serving.engine import EngineProcess, Piece
-from glm4_intel.serving.errors import BadRequest, Unavailable
+from glm4_intel.serving.errors import BadRequest, EngineFailed, Unavailable
 from glm4_intel.serving.wire import Frame, Kind, add_frame, added_request, decode
 from scripted import TOKENIZER
 
@@ -109,6 +109,20 @@ def test_a_text_is_as_likely_as_when_it_was_written(nano: Path) -> None:
         assert max(abs(left - right) for left, right in zip(own[-40:], logprobs[:40], strict=True)) < 0.1
         first, second = await scoring
         assert first[0] == second[0]
+
+    with_engine(nano, work, scoring=True)
+
+
+def test_a_fault_in_scoring_is_that_texts_alone(nano: Path) -> None:
+    """More of the likeliest than there are tokens: numpy refuses in the middle of the engine's loop."""
+
+    async def work(engine: EngineProcess) -> None:
+        going = asyncio.create_task(reply(engine, request()))
+        await until(lambda: engine.live > 0)
+        with pytest.raises(EngineFailed, match="The engine failed"):
+            await anext(engine.score(request().ids, 10_000_000))
+        assert (await going)[0] and engine.restarts == 0
+        assert [each async for each in engine.score(request().ids, 1)]
 
     with_engine(nano, work, scoring=True)
 
