@@ -101,7 +101,7 @@ class ReplicatedEngine:
         """`live` are the replies that have been begun to be written; replicas don't tell of their caches."""
         self.routing = routing_of(name)
         self.name, self._replicas = name, replicas
-        self._arguments = directory.resolve(), options, patience
+        self._arguments = directory.resolve(), options.with_absolute_paths(), patience
         self._handle: Any = None
         self._watching: asyncio.Task[None] | None = None
         self._begun, self._joined = asyncio.Event(), False
