@@ -214,6 +214,24 @@ def test_what_breaks_the_engine_is_the_requests_fault(nano: Path) -> None:
     with_engine(nano, work)
 
 
+def test_a_model_that_cannot_be_loaded_again_says_why_until_it_is(nano: Path, tmp_path: Path) -> None:
+    for file in nano.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+
+    async def work(engine: EngineProcess) -> None:
+        os.rename(tmp_path / "config.json", tmp_path / "away")
+        os.kill(pid(engine), signal.SIGKILL)
+        await until(lambda: engine.failure is not None, 30)
+        assert "lacks config.json" in str(engine.failure)
+        await until(lambda: engine.restarts == 2, 30)
+        assert engine.failure, "while it is loaded again nobody knows better"
+        os.rename(tmp_path / "away", tmp_path / "config.json")
+        await until(lambda: engine.facts is not None, 60)
+        assert engine.failure is None and (await reply(engine, request()))[0]
+
+    with_engine(tmp_path, work)
+
+
 def test_other_profiles_are_served_one_after_another(nano: Path) -> None:
     async def work(engine: EngineProcess) -> None:
         answers = await asyncio.gather(*(reply(engine, request()) for _ in range(3)))
