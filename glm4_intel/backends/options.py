@@ -1,7 +1,7 @@
 """How a model is loaded: what may be asked of a load, and of an engine."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -91,3 +91,13 @@ class LoadOptions:
                 f"{engine} can't choose an adapter for each reply",
                 "Merge one into the weights: glm4-intel export CHECKPOINT OUT --adapter DIR",
             )
+
+    def with_absolute_paths(self) -> "LoadOptions":
+        """The same load for a process that works in another folder."""
+        engine = replace(self.engine, draft_model=_absolute(self.engine.draft_model), blob=_absolute(self.engine.blob))
+        adapters = {name: folder.expanduser().absolute() for name, folder in self.adapters.items()}
+        return replace(self, engine=engine, adapters=adapters)
+
+
+def _absolute(path: Path | None) -> Path | None:
+    return path.expanduser().absolute() if path else None

@@ -1,10 +1,11 @@
 """How likely each token of a text is, from the model's own logits: what the pipelines, which write replies, don't tell.
 
 The model is in memory a second time for it, as the stateful graph that the directory holds, with a cache that ends with
-each text.
+each text. Where a directory has a way of its own for prompts, in int8, texts are read in int4, as replies are written.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from ..devices import Machine, device_error, footprint
 from ..errors import Glm4Error
 from ..model_directory import ModelDirectory
+from .one_way import in_one_way
 from .openvino_ir import MODEL, chosen, model_inputs
 from .options import LoadOptions
 
@@ -37,18 +39,18 @@ class Scorer:
     """A model that reads."""
 
     def __init__(self, directory: ModelDirectory, options: LoadOptions, machine: Machine) -> None:
-        """Raises Glm4Error where memory does not suffice, and where the device refuses."""
+        """Raises Glm4Error where there is no such graph, memory does not suffice, or the device refuses."""
         import openvino
 
+        _require_graph(directory)
         choice, properties = chosen(directory, options, machine)
-        weights, room = footprint.weights_bytes(directory.path), machine.room_on(choice.device)
-        if weights > room and not options.ignore_limits:
-            raise Glm4Error(
-                f"Scoring takes the model a second time, {weights / _GIGABYTE:.1f} GB, and there are "
-                f"{room / _GIGABYTE:.1f} GB", "Leave --scoring out.",
-            )  # fmt: skip
+        weights = footprint.read_in_int4(directory)
+        if not options.ignore_limits:
+            _require_room(weights, machine.room_on(choice.device))
+        two_ways = weights < footprint.weights_bytes(directory.path)
         try:
-            compiled = openvino.Core().compile_model(directory.path / MODEL, choice.device.name, properties)
+            with in_one_way(directory.path) if two_ways else nullcontext(directory.path) as folder:
+                compiled = openvino.Core().compile_model(folder / MODEL, choice.device.name, properties)
             self._request: Any = compiled.create_infer_request()
             list(self.score([0, 0], 1))  # the engine repacks the weights now, not at the first text
         except RuntimeError as error:
@@ -61,6 +63,19 @@ class Scorer:
             piece = ids[start : start + _AT_ONCE]
             logits = np.array(self._request.infer(model_inputs(piece, start))["logits"][0], dtype=np.float32)
             yield _scores(logits, ids[start + 1 : start + 1 + len(piece)], top)
+
+
+def _require_graph(directory: ModelDirectory) -> None:
+    if not (directory.path / MODEL).is_file():
+        raise Glm4Error(f"A model for the backend {directory.backend} scores no texts", "Leave --scoring out.")
+
+
+def _require_room(weights: int, room: int) -> None:
+    if weights > room:
+        raise Glm4Error(
+            f"Scoring takes the model a second time, {weights / _GIGABYTE:.1f} GB, and there are "
+            f"{room / _GIGABYTE:.1f} GB", "Leave --scoring out.",
+        )  # fmt: skip
 
 
 def _scores(logits: np.ndarray, following: Sequence[int], top: int) -> Scores:

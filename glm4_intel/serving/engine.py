@@ -4,23 +4,21 @@ import asyncio
 import itertools
 import logging
 import multiprocessing
-import queue
-import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from ..backends import LoadOptions, Request
 from ..backends.scoring import Scores
 from ..errors import Glm4Error
 from . import engine_process
 from .errors import BadRequest, EngineFailed, ServerError, Unavailable
-from .wire import Frame, Kind, add_frame, decode, scores_of
+from .link import Link
+from .wire import Frame, Kind, add_frame, scores_of
 
 log = logging.getLogger(__name__)
 
@@ -81,53 +79,6 @@ class Engine(Protocol):
         ...
 
 
-@dataclass
-class _Link:
-    """One life of the engine's process, and the pipe to it."""
-
-    process: Any
-    pipe: Connection
-    heard: Callable[[Frame], None]
-    """Called in the web process's loop."""
-    loop: asyncio.AbstractEventLoop
-    gone: asyncio.Event = field(default_factory=asyncio.Event)
-    leaving: "queue.SimpleQueue[bytes | None]" = field(default_factory=queue.SimpleQueue)
-
-    def start(self) -> None:
-        for target in (self._read, self._write):  # a full pipe must not hold up the web process
-            threading.Thread(target=target, daemon=True).start()
-
-    def _read(self) -> None:
-        try:
-            while True:
-                self._call(self._tell, list(decode(self.pipe.recv_bytes())))
-        except (EOFError, OSError):
-            self._call(self.gone.set)
-
-    def _tell(self, frames: Sequence[Frame]) -> None:
-        for frame in frames:
-            self.heard(frame)
-
-    def _write(self) -> None:
-        while (message := self.leaving.get()) is not None:
-            try:
-                self.pipe.send_bytes(message)
-            except OSError:  # its end is told by the reading side
-                return
-
-    def _call(self, function: Callable[..., None], *values: Any) -> None:
-        try:
-            self.loop.call_soon_threadsafe(function, *values)
-        except RuntimeError:
-            log.debug("the web process has ended before its engine")
-
-    def kill(self) -> None:
-        """End the process at once; it keeps nothing that would be lost."""
-        self.process.kill()
-        self.process.join()
-        self.leaving.put(None)
-
-
 class EngineProcess:
     """An engine in a process of its own, loaded again whenever it ends or is stuck. See Engine.
 
@@ -145,6 +96,8 @@ class EngineProcess:
         """
         self.facts: Facts | None = None
         self.live, self.cache, self.restarts = 0, 0.0, 0
+        self.failure: Glm4Error | None = None
+        """Why the model could not be loaded the last time, until it is loaded."""
         self._directory, self._options, self._patience, self._scoring = directory, options, patience, scoring
         self._progress = progress or (lambda stage, share: None)
         self._numbers = itertools.count(1)
@@ -152,7 +105,7 @@ class EngineProcess:
         self._changed = asyncio.Condition()
         self._failure: Glm4Error | None = None
         self._heard_at = 0.0
-        self._link: _Link | None = None
+        self._link: Link | None = None
         self._keeping: asyncio.Task[None] | None = None
 
     async def start(self) -> Facts:
@@ -228,12 +181,13 @@ class EngineProcess:
             failed = 0 if self.facts else failed + 1
             await asyncio.to_thread(link.kill)
             await self._lose()
+            self.failure = self._failure
             await asyncio.sleep(_PAUSES[min(failed, len(_PAUSES) - 1)])
             async with self._changed:
                 self._failure = None
             self.restarts += 1
 
-    def _spawn(self, loop: asyncio.AbstractEventLoop) -> _Link:
+    def _spawn(self, loop: asyncio.AbstractEventLoop) -> Link:
         spawning = multiprocessing.get_context("spawn")
         ours, theirs = spawning.Pipe()
         process = spawning.Process(
@@ -242,11 +196,11 @@ class EngineProcess:
         )  # fmt: skip
         process.start()
         theirs.close()  # so that the pipe ends when the process does
-        link = _Link(process, ours, self._heard, loop)
+        link = Link(process, ours, self._heard, loop)
         link.start()
         return link
 
-    async def _watch(self, link: _Link) -> None:
+    async def _watch(self, link: Link) -> None:
         """Until the process has ended, or is stuck."""
         while not link.gone.is_set():
             try:
@@ -284,7 +238,7 @@ class EngineProcess:
     async def _loaded(self, frame: Frame) -> None:
         async with self._changed:
             if frame.kind == Kind.READY:
-                self.facts = Facts(**frame.data)
+                self.facts, self.failure = Facts(**frame.data), None
             else:
                 self._failure = Glm4Error(frame.data["message"], frame.data["hint"])
             self._changed.notify_all()

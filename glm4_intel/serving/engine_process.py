@@ -92,11 +92,16 @@ class Port:
     def _score(self) -> None:
         """One piece of a text that is to be scored, beside the replies that are being written."""
         for number, pieces in list(self._scorings.items())[:1]:
-            if (scores := next(pieces, None)) is not None:
+            failure: BaseException | None = None
+            try:
+                scores = next(pieces, None)
+            except Exception as error:  # whatever a library raises is that text's alone: replies go on beside it
+                scores, failure = None, error
+            if scores is not None:
                 self.leave(scored_frame(number, scores))
             else:
                 del self._scorings[number]
-                self.leave(Frame(Kind.ENDED, number))
+                self.leave(_end(number, failure))
 
     def tell(self, frame: Frame) -> None:
         """Send a frame now."""
@@ -179,8 +184,13 @@ class _Remote:
         self.port.leave(Frame(Kind.WROTE, self.number, ids, told, beginning))
 
     def finish(self, failure: BaseException | None = None) -> None:
-        error = engine_failure(failure) if failure else None
-        refused = isinstance(failure, Glm4Error)
-        data = {"message": str(error), "hint": error.hint, "refused": refused} if error else {}
         self.port.ended(self.number)
-        self.port.leave(Frame(Kind.ENDED, self.number, data=data))
+        self.port.leave(_end(self.number, failure))
+
+
+def _end(number: int, failure: BaseException | None) -> Frame:
+    """The end of an answer, with the fault that it ended with."""
+    error = engine_failure(failure) if failure else None
+    refused = isinstance(failure, Glm4Error)
+    data = {"message": str(error), "hint": error.hint, "refused": refused} if error else {}
+    return Frame(Kind.ENDED, number, data=data)

@@ -93,15 +93,21 @@ def _lock(output: BinaryIO, file: Path) -> None:
 
 
 async def work(hall: Hall, jobs: list[Job], output: BinaryIO, told: Callable[[int], None]) -> int:
-    """Answer all jobs, a line each as they are done; `told` is called with their number. Returns how many failed."""
+    """Answer all jobs, a line each as they are done; `told` is called with their number. Returns how many failed.
+
+    Raises Glm4Error where the engine is gone for good: what is not answered then is left to the next run.
+    """
     failed = count = 0
-    async for line in _answered(hall, jobs):
-        output.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
-        output.flush()
-        os.fsync(output.fileno())
-        failed += line["error"] is not None
-        count += 1
-        told(count)
+    try:
+        async for line in _answered(hall, jobs):
+            output.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+            output.flush()
+            os.fsync(output.fileno())
+            failed += line["error"] is not None
+            count += 1
+            told(count)
+    except Unavailable as error:
+        raise Glm4Error(f"After {count} of {len(jobs)} requests: {error}", "Run it again, which goes on.") from error
     return failed
 
 
@@ -117,7 +123,7 @@ async def _answered(hall: Hall, jobs: list[Job]) -> AsyncGenerator[dict[str, Any
             if not going:
                 return
             done, going = await asyncio.wait(going, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
+            for task in sorted(done, key=lambda task: task.exception() is not None):  # what is answered is kept
                 yield task.result()
     finally:
         for task in going:
@@ -127,6 +133,8 @@ async def _answered(hall: Hall, jobs: list[Job]) -> AsyncGenerator[dict[str, Any
 async def _answer(hall: Hall, job: Job) -> dict[str, Any]:
     try:
         status, body, error = 200, await _tried(hall, job), None
+    except Unavailable:  # the engine's fault and not the request's, which a line would count as done
+        raise
     except ServerError as refused:
         status, body = refused.status, error_body(refused)
         error = {"code": str(status), "message": refused.told}
@@ -136,7 +144,7 @@ async def _answer(hall: Hall, job: Job) -> dict[str, Any]:
 
 
 async def _tried(hall: Hall, job: Job) -> dict[str, Any]:
-    """The answer to a job, asked again where the engine ended. Raises ServerError."""
+    """The answer to a job, asked again where the engine ended. Raises ServerError, Unavailable the last time."""
     for _ in range(_TRIES - 1):
         try:
             return await _ANSWERS[job.url](hall, {**job.body, "stream": False})

@@ -8,12 +8,14 @@ the router to wherever it is used, so that what a process knows lies in `routing
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray import serve
 from ray.serve.config import RequestRouterConfig
+from ray.serve.exceptions import RayServeException
 from ray.serve.request_router import PendingRequest, ReplicaID, RequestRouter, RunningReplica
 
 from ..backends import LoadOptions, Request
@@ -31,8 +33,20 @@ _AT_ONCE = 64
 """Replies that a replica has or awaits: Ray keeps the others."""
 _LOOK = 2.0
 """Seconds between two looks whether a replica is there."""
+_SILENT = 10.0
+"""Seconds after which a replica that says nothing is not there: Ray keeps what is asked until there is one."""
 _TRIES = 3
-"""Of a reply whose replica ended before its first token."""
+"""Of a reply whose replica ended before its first token, and of looks before all replicas are taken to be gone."""
+_GONE = (ray.exceptions.RayError, RayServeException)
+"""What Ray says where a replica has ended, and where there is none."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The end of a reply that could not be written, and the replica that says so."""
+
+    error: ServerError
+    replica: str
 
 
 class PrefixRouter(RequestRouter):  # type: ignore[misc]  # Ray has no types
@@ -51,7 +65,7 @@ class PrefixRouter(RequestRouter):  # type: ignore[misc]  # Ray has no types
             return [candidate_replicas]
         named = {replica.replica_id.unique_id: replica for replica in candidate_replicas}
         self._routing.keep(named)
-        best = self._routing.choose(pending_request.args[0])
+        best = self._routing.choose(pending_request.args[0], pending_request.args[2])
         return [[named.pop(best)], list(named.values())] if len(named) > 1 else [candidate_replicas]
 
     def on_request_routed(self, pending_request: PendingRequest, replica_id: ReplicaID, result: Any) -> None:
@@ -74,20 +88,27 @@ class Replica:
     ) -> None:
         keep_to(serve.get_replica_context().rank.local_rank)
         self._engine = EngineProcess(directory, options, patience)
-        await self._engine.start()
+        self._facts = await self._engine.start()
 
     async def facts(self) -> Facts:
-        """What is loaded."""
-        return await self._engine.ready()
+        """What was loaded; whether it is still there is told by `check_health`."""
+        return self._facts
 
-    async def stream(self, keys: Sequence[bytes], request: Request) -> AsyncGenerator[Piece | ServerError, None]:
-        """The reply in pieces; a ServerError is the last. The keys are the router's."""
+    async def check_health(self) -> None:
+        """Asked by Ray, which begins a replica anew that raises some times in a row, and sends it nothing meanwhile."""
+        if self._engine.failure:
+            raise RuntimeError(f"The model could not be loaded again: {self._engine.failure}")
+
+    async def stream(
+        self, keys: Sequence[bytes], request: Request, avoid: Sequence[str]
+    ) -> AsyncGenerator[Piece | Refusal, None]:
+        """The reply in pieces; a refusal is the last. The keys, and the replicas to be avoided, are the router's."""
         pieces = self._engine.stream(request)
         try:
             async for piece in pieces:
                 yield piece
         except ServerError as error:  # as a value: Ray would wrap it in an error of its own
-            yield error
+            yield Refusal(error, serve.get_replica_context().replica_id.unique_id)
         finally:
             await pieces.aclose()
 
@@ -101,7 +122,7 @@ class ReplicatedEngine:
         """`live` are the replies that have been begun to be written; replicas don't tell of their caches."""
         self.routing = routing_of(name)
         self.name, self._replicas = name, replicas
-        self._arguments = directory.resolve(), options, patience
+        self._arguments = directory.resolve(), options.with_absolute_paths(), patience
         self._handle: Any = None
         self._watching: asyncio.Task[None] | None = None
         self._begun, self._joined = asyncio.Event(), False
@@ -143,25 +164,30 @@ class ReplicatedEngine:
     async def _told(self) -> Facts:
         """What a replica says of its model. Raises Unavailable where none is there."""
         try:
-            facts: Facts = await self._handle.facts.remote()
-        except ray.exceptions.RayError as error:
+            facts: Facts = await asyncio.wait_for(self._handle.facts.remote(), _SILENT)
+        except (*_GONE, asyncio.TimeoutError) as error:
             raise Unavailable(f"No replica is there: {_line(error)}", "Ask again.", retry_after=_LOOK) from error
         return facts
 
     async def stream(self, request: Request) -> AsyncGenerator[Piece, None]:
-        """See Engine. A reply whose replica ends before the first token is begun again elsewhere."""
-        keys, begun = block_keys(request.ids, request.adapter), False
+        """See Engine. A reply whose replica or its engine ends before the first token is begun again elsewhere."""
+        keys, avoid = block_keys(request.ids, request.adapter), list[str]()
         for left in reversed(range(_TRIES)):
-            answers = self._handle.options(stream=True).stream.remote(keys, request)
+            answers = self._handle.options(stream=True).stream.remote(keys, request, tuple(avoid))
+            begun = False
             try:
                 async for piece in answers:
-                    if isinstance(piece, ServerError):
-                        raise piece
+                    if isinstance(piece, Refusal):
+                        raise piece.error
                     self.live += not begun
                     begun = True
                     yield piece
                 return
-            except ray.exceptions.RayError as error:
+            except Unavailable:
+                if begun or not left:
+                    raise
+                avoid.append(piece.replica)
+            except _GONE as error:
                 if begun or not left:
                     raise Unavailable("The replica ended before the reply did", "Ask again.", retry_after=1) from error
             finally:
@@ -175,13 +201,16 @@ class ReplicatedEngine:
         yield
 
     async def _watch(self) -> None:
+        failed = 0
         while True:
             await asyncio.sleep(_LOOK)
             try:
-                self.facts = await self._told()
+                self.facts, failed = await self._told(), 0
             except Unavailable as error:
                 log.error("%s", error)
-                self.facts = None
+                failed += 1
+                if failed >= _TRIES:
+                    self.facts = None
 
     async def close(self) -> None:
         """See Engine."""

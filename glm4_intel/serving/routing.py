@@ -51,14 +51,16 @@ class PrefixRouting:
             self._loads.setdefault(name, 0)
             self._held.setdefault(name, OrderedDict())
 
-    def choose(self, keys: Sequence[Hashable]) -> str:
-        """The replica for a prompt; `keep` has named one at least."""
+    def choose(self, keys: Sequence[Hashable], avoid: Collection[str] = ()) -> str:
+        """The replica for a prompt, none of `avoid` while there are others; `keep` has named one at least."""
+        able = self._loads.keys() - set(avoid) or self._loads.keys()
         shared, holders = self._longest(keys)
+        holders &= able
         if shared < self.least_share * len(keys) or not holders:
-            return self._least_loaded(self._loads)
+            return self._least_loaded(able)
         best = self._least_loaded(holders)
-        most, fewest = self._loads[best], min(self._loads.values())
-        return self._least_loaded(self._loads) if most - fewest > self._ahead and most > _TIMES * fewest else best
+        most, fewest = self._loads[best], min(map(self._loads.__getitem__, able))
+        return self._least_loaded(able) if most - fewest > self._ahead and most > _TIMES * fewest else best
 
     def _least_loaded(self, names: Collection[str]) -> str:
         """Of those with the fewest replies, the one that holds the fewest blocks."""

@@ -3,6 +3,7 @@
 import argparse
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from glm4_intel import Glm4Error, loading, model_directory
 from glm4_intel.backends import LoadOptions, engine_for
 from glm4_intel.backends.one_way import in_one_way
 from glm4_intel.backends.openvino_ir import next_logits
+from glm4_intel.backends.scoring import Scorer
 from glm4_intel.commands.doctor import judge
 from glm4_intel.devices import Device, Machine, footprint, properties
 from glm4_quantize.int8_prefill import TOKENS, Int8Weight, add_int8_prefill, int8_weights
@@ -203,6 +205,20 @@ def test_memory_for_one_way_alone_is_planned_told_and_run(
     with caplog.at_level(logging.WARNING), glm4_intel.load(prefill_nano) as glm:
         assert glm.generate(ask("What is 17 + 25?"), temperature=0).text.endswith("42")
     assert [record.message for record in caplog.records if "int4" in record.message]
+
+
+def test_texts_are_scored_as_replies_are_written(prefill_nano: Path, nano: Path, tmp_path: Path) -> None:
+    two, options = model_directory.read(prefill_nano), LoadOptions(device="CPU")
+    free = footprint.read_in_int4(two)
+    found = Scorer(two, options, Machine(free_memory=free)).score(IDS, 2)
+    assert list(found) == list(Scorer(model_directory.read(nano), options, Machine()).score(IDS, 2))
+    with pytest.raises(Glm4Error, match="a second time"):
+        Scorer(two, options, Machine(free_memory=free - 1))
+    assert two.manifest
+    itrex = replace(two, path=tmp_path, manifest=replace(two.manifest, backend="itrex"))
+    with pytest.raises(Glm4Error, match="the backend itrex scores no texts") as refused:
+        Scorer(itrex, options, Machine())
+    assert refused.value.hint == "Leave --scoring out."
 
 
 def test_recipes_say_what_they_would_do() -> None:

@@ -10,7 +10,7 @@ import pytest
 from house import ScriptedEngine, served
 
 from conftest import ask
-from glm4_intel.backends import LoadOptions, Request
+from glm4_intel.backends import EngineOptions, LoadOptions, Request
 from glm4_intel.chat.generation import GenerationParams
 from glm4_intel.errors import Glm4Error
 from glm4_intel.serving.app import application
@@ -85,3 +85,15 @@ def test_names_are_the_servers_own(nano: Path) -> None:
         asyncio.run(names(replace(settings, names=("poems",))))
     with pytest.raises(Glm4Error, match="--adapter is for one model"):
         replace(settings, models=(nano, nano))
+
+
+def test_a_load_is_the_same_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    engine = EngineOptions(draft_model=Path("small"), context=512)
+    asked = LoadOptions(adapters={"a": Path("legal"), "b": Path("~/poems")}, adapter="a", engine=engine)
+    sent = asked.with_absolute_paths()
+    assert sent.adapters == {"a": tmp_path / "legal", "b": tmp_path / "home" / "poems"} and sent.adapter == "a"
+    assert sent.engine == EngineOptions(draft_model=tmp_path / "small", context=512)
+    assert LoadOptions().with_absolute_paths() == LoadOptions()

@@ -1,5 +1,7 @@
 """Batches: a file is answered whole, whatever ends the run in between."""
 
+import asyncio
+import gc
 import json
 import os
 import signal
@@ -9,10 +11,16 @@ import time
 from pathlib import Path
 
 import pytest
+from house import ScriptedEngine, served
 from running import engine_of
 
 from conftest import ask
+from glm4_intel import Glm4Error
 from glm4_intel.cli import main
+from glm4_intel.serving.errors import BadRequest, Unavailable
+from glm4_intel.serving.hall import Hall
+from glm4_intel.serving.jobs import answers, read_jobs, work
+from scripted import reply_ids
 
 
 def write(file: Path, count: int) -> None:
@@ -43,6 +51,28 @@ def test_a_batch_that_is_killed_goes_on(nano: Path, tmp_path: Path) -> None:
     lines = [json.loads(line) for line in answers.read_text().splitlines()]
     assert sorted(line["custom_id"] for line in lines) == sorted(f"n{n}" for n in range(150))
     assert all(line["response"]["status_code"] == 200 and line["error"] is None for line in lines)
+
+
+def test_what_a_dead_engine_left_is_answered_by_the_next_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    requests, file = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    write(requests, 60)
+    gone = [Unavailable("The model could not be loaded: no memory") for _ in range(180)]
+
+    def run(engine: ScriptedEngine) -> int:
+        model = served(engine, queue=100)
+        with answers(file) as (done, output):
+            left = [job for job in read_jobs(requests) if job.custom_id not in done]
+            return asyncio.run(work(Hall({"nano": model}, model.metrics), left, output, lambda count: None))
+
+    with pytest.raises(Glm4Error, match="After 2 of 60 requests: The model could not be loaded") as told:
+        run(ScriptedEngine([reply_ids("a"), BadRequest("too long"), *gone]))
+    assert "Run it again" in told.value.hint and len(file.read_bytes().splitlines()) == 2
+    gc.collect()
+    assert not caplog.records, "asyncio complains of what nobody asked for"
+    assert run(ScriptedEngine([reply_ids("b")] * 58)) == 0
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert sorted(line["custom_id"] for line in lines) == sorted(f"n{n}" for n in range(60))
+    assert [line["response"]["status_code"] for line in lines].count(200) == 59
 
 
 def _kill_engine(process: "subprocess.Popen[bytes]", answers: Path) -> None:

@@ -19,7 +19,7 @@ from glm4_intel.backends.genai.config import REPLIES_AT_ONCE
 from glm4_intel.chat.generation import GenerationParams
 from glm4_intel.chat.guide import Form, Guide
 from glm4_intel.serving.engine import EngineProcess, Piece
-from glm4_intel.serving.errors import BadRequest, Unavailable
+from glm4_intel.serving.errors import BadRequest, EngineFailed, Unavailable
 from glm4_intel.serving.wire import Frame, Kind, add_frame, added_request, decode
 from scripted import TOKENIZER
 
@@ -114,6 +114,20 @@ def test_a_text_is_as_likely_as_when_it_was_written(nano: Path) -> None:
     with_engine(nano, work, scoring=True)
 
 
+def test_a_fault_in_scoring_is_that_texts_alone(nano: Path) -> None:
+    """More of the likeliest than there are tokens: numpy refuses in the middle of the engine's loop."""
+
+    async def work(engine: EngineProcess) -> None:
+        going = asyncio.create_task(reply(engine, request()))
+        await until(lambda: engine.live > 0)
+        with pytest.raises(EngineFailed, match="The engine failed"):
+            await anext(engine.score(request().ids, 10_000_000))
+        assert (await going)[0] and engine.restarts == 0
+        assert [each async for each in engine.score(request().ids, 1)]
+
+    with_engine(nano, work, scoring=True)
+
+
 def test_who_leaves_frees_its_blocks_at_once(nano: Path) -> None:
     async def work(engine: EngineProcess) -> None:
         async with aclosing(engine.stream(request())) as pieces:
@@ -200,6 +214,24 @@ def test_what_breaks_the_engine_is_the_requests_fault(nano: Path) -> None:
         assert (await reply(engine, request()))[0]
 
     with_engine(nano, work)
+
+
+def test_a_model_that_cannot_be_loaded_again_says_why_until_it_is(nano: Path, tmp_path: Path) -> None:
+    for file in nano.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+
+    async def work(engine: EngineProcess) -> None:
+        os.rename(tmp_path / "config.json", tmp_path / "away")
+        os.kill(pid(engine), signal.SIGKILL)
+        await until(lambda: engine.failure is not None, 30)
+        assert "lacks config.json" in str(engine.failure)
+        await until(lambda: engine.restarts == 2, 30)
+        assert engine.failure, "while it is loaded again nobody knows better"
+        os.rename(tmp_path / "away", tmp_path / "config.json")
+        await until(lambda: engine.facts is not None, 60)
+        assert engine.failure is None and (await reply(engine, request()))[0]
+
+    with_engine(tmp_path, work)
 
 
 def test_other_profiles_are_served_one_after_another(nano: Path) -> None:

@@ -66,6 +66,14 @@ def test_replicas_come_and_go() -> None:
     assert send(made, "y") == "c"
 
 
+def test_who_could_not_write_it_is_not_asked_again() -> None:
+    made = routing(names="ab")
+    assert [send(made, "xxxx") for _ in range(2)] == ["a", "a"]
+    assert made.choose("xxxx", avoid="a") == "b" and made.choose("y", avoid="b") == "a"
+    assert made.choose("xxxx", avoid="ab") == "a", "there is nobody else"
+    assert made.choose("xxxx") == "a", "what it holds is not forgotten"
+
+
 def test_nodes_of_a_machine(tmp_path: Path) -> None:
     usable = min(nodes()[0])
     for number, told in enumerate((f"{usable}\n", "5000-5003,5010\n")):
