@@ -206,6 +206,16 @@ def test_a_device_that_has_no_such_graph_says_so(npu_nano: Path, tmp_path: Path)
         engine_for(directory).plan(directory, options, Machine())
 
 
+@pytest.mark.parametrize("device", ["CPU", "NPU"])
+def test_an_engine_without_adapters_refuses_a_reply_that_names_one(device: str, npu_nano: Path) -> None:
+    through = {"NPUW_DEVICES": "CPU", "NPUW_ONLINE_PIPELINE": "NONE"} if device == "NPU" else {}
+    backend = "optimum" if device == "CPU" else None
+    with load(npu_nano, device, backend=backend, properties=through, huge_pages=False, warmup=False) as runtime:
+        with pytest.raises(Glm4Error, match="There is no adapter 'a'") as caught:
+            runtime.generate([{"role": "user", "content": "Hi"}], adapter="a", **GREEDY)
+    assert caught.value.hint == "This engine has none."
+
+
 def test_a_prompt_carries_its_adapter(exact: Path, tmp_path: Path) -> None:
     folders = {"a": lora_folder(tmp_path / "a"), "p": prefix_folder(tmp_path / "p", 3)}
     adapters = read_set(exact, CONFIG, folders)
