@@ -84,10 +84,11 @@ class LoadOptions:
                 f"There is no adapter {self.adapter!r}", f"Given are: {', '.join(self.adapters) or 'none'}."
             )
 
-    def require_no_adapters(self, engine: str) -> None:
-        """Raises Glm4Error where adapters are given to an engine that can't choose one for each reply."""
+    def require_no_adapters(self, engine: str, instead: str = "") -> None:
+        """Raises Glm4Error where adapters are given to an engine that can't choose one for each reply; the hint names
+        what can `instead`, such as another device."""
         if self.adapters:
             raise Glm4Error(
                 f"{engine} can't choose an adapter for each reply",
-                "Merge one into the weights: glm4-intel export CHECKPOINT OUT --adapter DIR",
+                f"{instead}Merge one into the weights: glm4-intel export CHECKPOINT OUT --adapter DIR",
             )

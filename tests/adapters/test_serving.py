@@ -28,7 +28,7 @@ from glm4_intel.backends.genai.adapters import read_set
 from glm4_intel.backends.genai.adapters.graph import with_adapters
 from glm4_intel.backends.openvino_ir import INT8_PREFILL
 from glm4_intel.chat.generation import GenerationParams
-from glm4_intel.devices import Machine
+from glm4_intel.devices import Device, Machine
 from glm4_intel.errors import Glm4Error
 from glm4_quantize.recipes import RECIPES
 
@@ -165,6 +165,18 @@ def test_memory_is_in_the_plan(nano: Path, tmp_path: Path) -> None:
     assert adapted.cached_tokens == plain.cached_tokens + 24
     per_token = [each.footprint.cache / each.cached_tokens for each in (plain, adapted)]
     assert per_token[1] / per_token[0] == pytest.approx(1 + 1 / 8, rel=1e-3)
+
+
+def test_with_adapters_auto_is_the_cpu(nano: Path, tmp_path: Path) -> None:
+    directory, engine = model_directory.read(nano), engine_for(model_directory.read(nano))
+    machine = Machine([Device("CPU", "CPU"), Device("GPU", "Arc", integrated=False, memory=16 << 30)])
+    options = LoadOptions(adapters={"a": lora_folder(tmp_path / "a")})
+    assert engine.plan(directory, replace(options, adapters={}), machine).device.kind == "GPU"
+    plan = engine.plan(directory, options, machine)
+    assert (plan.device.name, plan.reason) == ("CPU", "adapters need it")
+    with pytest.raises(Glm4Error, match="The GPU can't choose an adapter") as caught:
+        engine.plan(directory, replace(options, device="GPU"), machine)
+    assert "--device CPU" in (caught.value.hint or "")
 
 
 def test_what_cant_be_had_is_said(nano: Path, tmp_path: Path, several: Runtime) -> None:

@@ -53,7 +53,7 @@ def plan(directory: ModelDirectory, options: LoadOptions, machine: Machine) -> P
 def _adapters(directory: ModelDirectory, options: LoadOptions, device: Device, engine: EngineOptions) -> AdapterSet:
     """The adapters of a load. Raises Glm4Error where a device or an option can't be had with them."""
     if device.kind != "CPU":
-        options.require_no_adapters(f"The {device.kind}")
+        options.require_no_adapters(f"The {device.kind}", "The CPU can: --device CPU. ")
     if engine.draft_model:
         options.require_no_adapters("A model that a draft guesses for")
     return read_set(directory.path, directory.config, options.adapters)
