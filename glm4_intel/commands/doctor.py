@@ -139,7 +139,10 @@ def _recipe(devices: "list[Device]", memory: int) -> dict[str, str]:
     if kinds == {"CPU"} and "AMX-INT8" in instruction_sets():
         needed = reference_model.needed(reference_model.INT8_PREFILL_WEIGHTS).total
         if needed <= memory:
-            return {"name": "cpu-int8-prefill", "reason": "with AMX, prompts in int8 take 0.5 to 0.7 of the time; it fits"}
+            return {
+                "name": "cpu-int8-prefill",
+                "reason": "with AMX, prompts in int8 take 0.5 to 0.7 of the time; it fits",
+            }
         wants = f"{needed / 1e9:.0f} GB of memory"
         return {"name": "cpu", "reason": f"cpu-int8-prefill would halve the time of prompts, but wants {wants}"}
     if "NPU" in kinds and "integrated GPU" not in kinds:

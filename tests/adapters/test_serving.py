@@ -179,6 +179,22 @@ def test_with_adapters_auto_is_the_cpu(nano: Path, tmp_path: Path) -> None:
     assert "--device CPU" in (caught.value.hint or "")
 
 
+def test_prompts_are_read_in_int4_with_adapters(prefill_nano: Path, nano: Path) -> None:
+    """However much memory there is, and the replies are the int4 model's."""
+    directory, text = model_directory.read(prefill_nano), "Write 48213 backwards. " * 5
+    plans = [
+        engine_for(directory).plan(directory, LoadOptions(adapters=adapters), Machine([Device("CPU", "CPU")], 1 << 36))
+        for adapters in ({}, {"reversal": FOLDERS["reversal"]})
+    ]
+    assert [plan.one_way for plan in plans] == [False, True]
+    assert plans[1].note == "prompts are read in int4, as tokens are: the int8 way can't be had with adapters"
+    found = []
+    for each in (prefill_nano, nano):
+        with loaded(each, {"reversal": FOLDERS["reversal"]}) as runtime:
+            found.append(replies(runtime, [("reversal", text), (None, text)]))
+    assert found[0] == found[1]
+
+
 def test_what_cant_be_had_is_said(nano: Path, tmp_path: Path, several: Runtime) -> None:
     directory, folder = model_directory.read(nano), lora_folder(tmp_path / "a")
     dora, saved = lora_folder(tmp_path / "d", ("v_proj",), use_dora=True), lora_folder(tmp_path / "s")
