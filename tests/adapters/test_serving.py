@@ -26,10 +26,12 @@ from glm4_intel.adapters import read_adapter
 from glm4_intel.backends import EngineOptions, LoadOptions, Request, engine_for
 from glm4_intel.backends.genai.adapters import read_set
 from glm4_intel.backends.genai.adapters.graph import with_adapters
+from glm4_intel.backends.genai.adapters.marker import Place
 from glm4_intel.backends.openvino_ir import INT8_PREFILL
 from glm4_intel.chat.generation import GenerationParams
 from glm4_intel.devices import Device, Machine
 from glm4_intel.errors import Glm4Error
+from glm4_quantize.attention import compute_attention_in_bf16
 from glm4_quantize.recipes import RECIPES
 
 NAMES = ("sorting", "reversal", "comparison")
@@ -238,9 +240,11 @@ def test_a_device_that_has_no_such_graph_says_so(npu_nano: Path, tmp_path: Path)
 def test_an_engine_without_adapters_refuses_a_reply_that_names_one(device: str, npu_nano: Path) -> None:
     through = {"NPUW_DEVICES": "CPU", "NPUW_ONLINE_PIPELINE": "NONE"} if device == "NPU" else {}
     backend = "optimum" if device == "CPU" else None
-    with load(npu_nano, device, backend=backend, properties=through, huge_pages=False, warmup=False) as runtime:
-        with pytest.raises(Glm4Error, match="There is no adapter 'a'") as caught:
-            runtime.generate([{"role": "user", "content": "Hi"}], adapter="a", **GREEDY)
+    with (
+        load(npu_nano, device, backend=backend, properties=through, huge_pages=False, warmup=False) as runtime,
+        pytest.raises(Glm4Error, match="There is no adapter 'a'") as caught,
+    ):
+        runtime.generate([{"role": "user", "content": "Hi"}], adapter="a", **GREEDY)
     assert caught.value.hint == "This engine has none."
 
 
@@ -278,3 +282,12 @@ def test_graphs_that_adapters_cant_be_added_to_are_told() -> None:
     block.set_friendly_name(f"{INT8_PREFILL}0")
     with pytest.raises(Glm4Error, match="prompts in int8 can't be given adapters"):
         with_adapters(model, [], [], 0, CONFIG)
+
+
+def test_attention_in_bf16_takes_no_adapters(nano: Path) -> None:
+    model = openvino.Core().read_model(nano / "openvino_model.xml")
+    compute_attention_in_bf16(model)
+    adapter, place = read_adapter(FOLDERS["reversal"], CONFIG), Place(3068, 1)
+    with pytest.raises(Glm4Error, match="attention in bf16 can't be given adapters") as caught:
+        with_adapters(model, [adapter], [place], 3060, CONFIG)
+    assert "--no-bf16-attention" in (caught.value.hint or "")
