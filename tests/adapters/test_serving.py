@@ -1,5 +1,6 @@
 """Several adapters in one batch: each reply is the merged model's, and what can't be had is said."""
 
+import gc
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -22,7 +23,7 @@ from glm4_demos.nano.skills import draw
 from glm4_export.making import make
 from glm4_export.openvino.maker import OpenVINOMaker
 from glm4_intel import Runtime, cli, load, model_directory
-from glm4_intel.adapters import read_adapter
+from glm4_intel.adapters import LowRank, read_adapter
 from glm4_intel.backends import EngineOptions, LoadOptions, Request, engine_for
 from glm4_intel.backends.genai.adapters import read_set
 from glm4_intel.backends.genai.adapters.graph import with_adapters
@@ -250,11 +251,26 @@ def test_an_engine_without_adapters_refuses_a_reply_that_names_one(device: str, 
 
 def test_a_prompt_carries_its_adapter(exact: Path, tmp_path: Path) -> None:
     folders = {"a": lora_folder(tmp_path / "a"), "p": prefix_folder(tmp_path / "p", 3)}
-    adapters = read_set(exact, CONFIG, folders)
+    prompts = read_set(exact, CONFIG, folders).prompts
     request = Request(ids=[3060, 1, 2], params=GenerationParams())
-    assert adapters.prompt(request) == [3060, 1, 2]
-    assert adapters.prompt(replace(request, adapter="a")) == [adapters.places["a"].id, 1, 2]
-    assert adapters.prompt(replace(request, adapter="p")) == [adapters.places["p"].id] * 3 + [3060, 1, 2]
+    assert prompts.of(request) == [3060, 1, 2]
+    assert prompts.of(replace(request, adapter="a")) == [prompts.places["a"].id, 1, 2]
+    assert prompts.of(replace(request, adapter="p")) == [prompts.places["p"].id] * 3 + [3060, 1, 2]
+
+
+@pytest.mark.parametrize("profile", ["chat", "throughput"])
+def test_the_engine_alone_holds_the_adapters(profile: str, exact: Path, tmp_path: Path) -> None:
+    """What they change is constants of the engine's: no copy of it stays beside them."""
+
+    def held() -> int:
+        gc.collect()
+        return sum(isinstance(each, LowRank) for each in gc.get_objects())
+
+    before = held()
+    folders = {"a": lora_folder(tmp_path / "a")}
+    with load(exact, "CPU", profile=profile, adapters=folders, huge_pages=False, warmup=False) as runtime:
+        assert held() == before
+        assert runtime.generate([{"role": "user", "content": "Hi"}], adapter="a", **GREEDY).token_ids
 
 
 def test_nothing_of_the_edited_model_is_left(exact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ def plan(directory: ModelDirectory, options: LoadOptions, machine: Machine) -> P
         token += -(-token // directory.config["num_hidden_layers"])
     both = Footprint(
         weights=footprint.weights_bytes(directory.path), draft_model=_draft_bytes(directory, engine),
-        adapters=adapters.bytes, cache=adapters.virtual_tokens * token,
+        adapters=adapters.bytes, cache=adapters.prompts.virtual_tokens * token,
     )  # fmt: skip
     static = choice.device.kind == "NPU"
     room = None if options.ignore_limits or static else machine.room_on(choice.device)
@@ -43,7 +43,7 @@ def plan(directory: ModelDirectory, options: LoadOptions, machine: Machine) -> P
     bare = both if fits and not options.adapters else one  # adapters change one way alone
     context = footprint.context_that_fits(directory, asked, bare, token, room, choice.device.name)
     cached = context if static else _cached_tokens(context, token, None if room is None else room - bare.total)
-    cached += adapters.virtual_tokens
+    cached += adapters.prompts.virtual_tokens
     return Plan(
         directory=directory.path, device=choice.device, context=context, cached_tokens=cached,
         footprint=replace(bare, cache=cached * token), properties=properties, reason=choice.reason,

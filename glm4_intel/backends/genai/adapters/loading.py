@@ -1,8 +1,8 @@
-"""The adapters of a load: what they take, the prompts of their replies, and the edited model for the engine."""
+"""The adapters of a load: what they take, and the edited model for the engine."""
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +16,9 @@ from ....adapters import Adapter, read_adapter
 from ....adapters.products import head_size
 from ....errors import Glm4Error
 from ....machine.folders import cache_folder
-from ...base import Request
 from .graph import with_adapters
 from .marker import Place
+from .prompts import AdapterPrompts
 from .reserved import reserved_ids
 
 _MODEL, _FOLDER = "openvino_model", "adapters."
@@ -31,9 +31,8 @@ class AdapterSet:
     """The adapters of one load, by name."""
 
     adapters: Mapping[str, Adapter]
-    places: Mapping[str, Place]
-    first_token: int
-    """The id of [gMASK]."""
+    prompts: AdapterPrompts
+    """All that is needed of it once the engine has the adapters."""
 
     @property
     def bytes(self) -> int:
@@ -41,29 +40,6 @@ class AdapterSet:
         values = sum(change.down.size + change.up.size for each in self.adapters.values()
                      for change in each.products.values())  # fmt: skip
         return _VALUE_BYTES * (values + sum(each.prefix.values.size for each in self.adapters.values() if each.prefix))
-
-    @property
-    def virtual_tokens(self) -> int:
-        """The most that an adapter puts before a prompt."""
-        return max((each.prefix.tokens for each in self.adapters.values() if each.prefix), default=0)
-
-    def prompt(self, request: Request) -> Sequence[int]:
-        """The ids that the engine is given. Raises Glm4Error for an adapter that is not loaded, and for a prompt that
-        begins with an id of the set's own, or without [gMASK] where that is to be replaced."""
-        begins = set(request.ids[: max(1, self.virtual_tokens)])
-        if any(place.id in begins for place in self.places.values()):
-            raise Glm4Error("The prompt begins with a token that is kept for adapters", "Leave it out.")
-        if request.adapter is None:
-            return request.ids
-        if request.adapter not in self.adapters:
-            named = ", ".join(self.adapters) or "none"
-            raise Glm4Error(f"There is no adapter {request.adapter!r}", f"Loaded are: {named}.")
-        place = self.places[request.adapter]
-        if self.adapters[request.adapter].prefix:
-            return [place.id] * place.tokens + list(request.ids)
-        if request.ids[0] != self.first_token:
-            raise Glm4Error("A prompt for an adapter must begin with [gMASK]", "Give messages, or a text.")
-        return [place.id, *request.ids[1:]]
 
 
 def read_set(directory: Path, config: Mapping[str, Any], folders: Mapping[str, Path]) -> AdapterSet:
@@ -78,10 +54,10 @@ def read_set(directory: Path, config: Mapping[str, Any], folders: Mapping[str, P
         raise Glm4Error(f"{len(adapters)} adapters are more than {head_size(config)}", "Load fewer of them.")
     ids, first = reserved_ids(directory, config["vocab_size"], len(adapters)) if adapters else ([], -1)
     places = {
-        name: Place(id, adapter.prefix.tokens if adapter.prefix else 1)
+        name: Place(id, adapter.prefix.tokens if adapter.prefix else 1, virtual=adapter.prefix is not None)
         for (name, adapter), id in zip(adapters.items(), ids, strict=True)
     }
-    return AdapterSet(adapters, places, first)
+    return AdapterSet(adapters, AdapterPrompts(places, first))
 
 
 def _require_low_rank(adapter: Adapter) -> None:
@@ -130,8 +106,8 @@ def _write_edited(directory: Path, config: Mapping[str, Any], adapters: AdapterS
     model = openvino.Core().read_model(directory / f"{_MODEL}.xml")
     names = list(adapters.adapters)
     edited = with_adapters(
-        model, [adapters.adapters[name] for name in names], [adapters.places[name] for name in names],
-        adapters.first_token, config,
+        model, [adapters.adapters[name] for name in names], [adapters.prompts.places[name] for name in names],
+        adapters.prompts.first_token, config,
     )  # fmt: skip
     openvino.serialize(edited, folder / f"{_MODEL}.xml", folder / f"{_MODEL}.bin")
 
