@@ -273,6 +273,16 @@ def test_the_engine_alone_holds_the_adapters(profile: str, exact: Path, tmp_path
         assert runtime.generate([{"role": "user", "content": "Hi"}], adapter="a", **GREEDY).token_ids
 
 
+def test_a_cache_folder_that_cant_be_written_is_told(
+    exact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("GLM4_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(Glm4Error, match="Adapters need room in .*cache: ") as caught:
+        loaded(exact, {"a": lora_folder(tmp_path / "a")})
+    assert caught.value.hint == "Name another place with GLM4_CACHE."
+
+
 def test_nothing_of_the_edited_model_is_left(exact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GLM4_CACHE", str(tmp_path / "cache"))
     (tmp_path / "cache" / f"adapters.{2**31 - 2}.killed").mkdir(parents=True)

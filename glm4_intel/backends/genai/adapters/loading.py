@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -81,15 +81,19 @@ def adapted_directory(directory: Path, config: Mapping[str, Any], adapters: Adap
         yield directory
         return
     place = cache_folder()
-    place.mkdir(parents=True, exist_ok=True)
-    _remove_left_behind(place)
-    _require_room(directory / f"{_MODEL}.bin", adapters, place)
-    with TemporaryDirectory(dir=place, prefix=f"{_FOLDER}{os.getpid()}.", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        for file in directory.iterdir():
-            if file.is_file() and not file.name.startswith(_MODEL):
-                shutil.copyfile(file, folder / file.name)
-        _write_edited(directory, config, adapters, folder)
+    with ExitStack() as kept:
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            _remove_left_behind(place)
+            _require_room(directory / f"{_MODEL}.bin", adapters, place)
+            name = TemporaryDirectory(dir=place, prefix=f"{_FOLDER}{os.getpid()}.", ignore_cleanup_errors=True)
+            folder = Path(kept.enter_context(name))
+            for file in directory.iterdir():
+                if file.is_file() and not file.name.startswith(_MODEL):
+                    shutil.copyfile(file, folder / file.name)
+            _write_edited(directory, config, adapters, folder)
+        except OSError as error:
+            raise Glm4Error(f"Adapters need room in {place}: {error}", "Name another place with GLM4_CACHE.") from error
         yield folder
 
 
