@@ -70,7 +70,7 @@ class LoadOptions:
     adapters: Mapping[str, Path] = field(default_factory=dict)
     """Folders of adapters by name; a reply names its own."""
     adapter: str | None = None
-    """That of replies that name none."""
+    """That of replies that name none; a reply asks for the model itself by the empty name."""
     history: HistoryPolicy = "refuse"
     warmup: bool = True
     ignore_limits: bool = False
@@ -79,6 +79,8 @@ class LoadOptions:
     """Move the repacked weights into Linux's huge pages after warming up."""
 
     def __post_init__(self) -> None:
+        if "" in self.adapters:
+            raise Glm4Error("An adapter has no name", "Name it: the empty name is the model itself.")
         if self.adapter is not None and self.adapter not in self.adapters:
             raise Glm4Error(
                 f"There is no adapter {self.adapter!r}", f"Given are: {', '.join(self.adapters) or 'none'}."

@@ -291,6 +291,15 @@ def test_nothing_of_the_edited_model_is_left(exact: Path, tmp_path: Path, monkey
         assert runtime.generate([{"role": "user", "content": "Hi"}], adapter="a", **GREEDY).token_ids
 
 
+def test_the_model_itself_is_asked_for_by_the_empty_name(several: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "Write 48213 backwards."
+    base, own = replies(several, [(None, text), ("reversal", text)])
+    monkeypatch.setattr(several, "adapter", "reversal")
+    assert replies(several, [(None, text), ("", text)]) == [own, base] and own != base
+    with pytest.raises(Glm4Error, match="An adapter has no name"):
+        LoadOptions(adapters={"": FOLDERS["reversal"]})
+
+
 def test_chat_takes_adapters(nano: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["chat", str(nano), "Write 4821 backwards.", "--temperature", "0", "--device", "CPU", "--no-huge-pages"]
     assert cli.main([*asked, "--adapter", f"back={ADAPTERS / 'reversal'}", "--adapter", str(ADAPTERS / "sorting")]) == 0
