@@ -285,7 +285,9 @@ def test_a_cache_folder_that_cant_be_written_is_told(
 
 def test_nothing_of_the_edited_model_is_left(exact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GLM4_CACHE", str(tmp_path / "cache"))
-    (tmp_path / "cache" / f"adapters.{2**31 - 2}.killed").mkdir(parents=True)
+    killed = tmp_path / "cache" / "glm4-intel-loading.killed"
+    killed.mkdir(parents=True)
+    (killed / ".in-use").write_text("\n")
     with closing(loaded(exact, {"a": lora_folder(tmp_path / "a")})) as runtime:
         assert not list((tmp_path / "cache").iterdir())
         assert runtime.generate([{"role": "user", "content": "Hi"}], adapter="a", **GREEDY).token_ids

@@ -1,27 +1,26 @@
 """The adapters of a load: what they take, and the edited model for the engine."""
 
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import openvino
-import psutil
 
 from ....adapters import Adapter, read_adapter
 from ....adapters.products import head_size
 from ....errors import Glm4Error
 from ....machine.folders import cache_folder
+from ...openvino_ir import MODEL
+from ...standing_in import standing_in
 from .graph import with_adapters
 from .marker import Place
 from .prompts import AdapterPrompts
 from .reserved import reserved_ids
 
-_MODEL, _FOLDER = "openvino_model", "adapters."
+_WEIGHTS = "openvino_model.bin"
 _VALUE_BYTES = 4
 """Of an adapter's values in memory, at most: the engine may compute in f32."""
 
@@ -83,37 +82,23 @@ def adapted_directory(directory: Path, config: Mapping[str, Any], adapters: Adap
     place = cache_folder()
     with ExitStack() as kept:
         try:
-            place.mkdir(parents=True, exist_ok=True)
-            _remove_left_behind(place)
-            _require_room(directory / f"{_MODEL}.bin", adapters, place)
-            name = TemporaryDirectory(dir=place, prefix=f"{_FOLDER}{os.getpid()}.", ignore_cleanup_errors=True)
-            folder = Path(kept.enter_context(name))
-            for file in directory.iterdir():
-                if file.is_file() and not file.name.startswith(_MODEL):
-                    shutil.copyfile(file, folder / file.name)
+            folder = kept.enter_context(standing_in(directory, place, (MODEL, _WEIGHTS)))
+            _require_room(directory / _WEIGHTS, adapters, place)
             _write_edited(directory, config, adapters, folder)
         except OSError as error:
             raise Glm4Error(f"Adapters need room in {place}: {error}", "Name another place with GLM4_CACHE.") from error
         yield folder
 
 
-def _remove_left_behind(place: Path) -> None:
-    """What processes left that were killed while they loaded."""
-    for folder in place.glob(f"{_FOLDER}*"):
-        owner = folder.name.removeprefix(_FOLDER).partition(".")[0]
-        if owner.isdecimal() and not psutil.pid_exists(int(owner)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
 def _write_edited(directory: Path, config: Mapping[str, Any], adapters: AdapterSet, folder: Path) -> None:
     """The edited model's files."""
-    model = openvino.Core().read_model(directory / f"{_MODEL}.xml")
+    model = openvino.Core().read_model(directory / MODEL)
     names = list(adapters.adapters)
     edited = with_adapters(
         model, [adapters.adapters[name] for name in names], [adapters.prompts.places[name] for name in names],
         adapters.prompts.first_token, config,
     )  # fmt: skip
-    openvino.serialize(edited, folder / f"{_MODEL}.xml", folder / f"{_MODEL}.bin")
+    openvino.serialize(edited, folder / MODEL, folder / _WEIGHTS)
 
 
 def _require_room(weights: Path, adapters: AdapterSet, place: Path) -> None:
