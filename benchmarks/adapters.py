@@ -38,11 +38,8 @@ def main() -> None:
 
 def _row(runtime: Runtime, skill: str, adapters: list[str], count: int) -> list[float | None]:
     """The share that is right without an adapter, and with each of them."""
-    shares: list[float | None] = []
-    for adapter in (None, *adapters):
-        runtime.adapter = adapter
-        shares.append(measure_skill(runtime, skill, ADAPTER_SKILLS[skill], count)[0])
-    return shares
+    asked = ("", *adapters)
+    return [measure_skill(runtime, skill, ADAPTER_SKILLS[skill], count, adapter)[0] for adapter in asked]
 
 
 def _merged(name: str, folder: Path, out: Path, count: int) -> float | None:

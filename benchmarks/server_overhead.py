@@ -68,7 +68,7 @@ class Bare:
         directory, options = model_directory.read(model), LoadOptions(profile="throughput")
         options = replace(options, engine=replace(options.engine, context=2048))
         plan = engine_for(directory, options.backend).plan(directory, options, Machine())
-        self._pipeline, tokenizer = paged_pipeline(plan), ChatTokenizer.from_directory(model)
+        self._pipeline, tokenizer = paged_pipeline(plan)[0], ChatTokenizer.from_directory(model)
         params = GenerationParams(max_new_tokens=tokens, temperature=0, ignore_eos=True)
         self._config = generation_config(Request(ids=[], params=params), plan.engine)
         self._prompts = [np.array([tokenizer.encode(_question(number))], np.int64) for number in range(streams)]

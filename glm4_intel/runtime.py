@@ -40,7 +40,7 @@ class Runtime:
         """Why AUTO took this device; empty where it was asked for."""
         self.history = history
         self.adapter = adapter
-        """The adapter of replies that name none."""
+        """The adapter of replies that name none; None for the model itself."""
         self.closed = False
 
     def __enter__(self) -> "Runtime":
@@ -75,9 +75,10 @@ class Runtime:
 
         Setting `cancel` from any thread, or closing the iterator, stops the engine within two tokens. `overrides`
         are GenerationParams'. `response_format` and `tool_choice` are OpenAI's, with the formats "regex" and "choice"
-        added: a grammar lets nothing else through. `adapter` names one of those that were loaded. Raises Glm4Error,
-        before anything is generated, for malformed messages or parameters, for an adapter that is not loaded, for what
-        can't be guided, and for a prompt that leaves no room in the context.
+        added: a grammar lets nothing else through. `adapter` names one of those that were loaded; None is the load's
+        default, and the empty name the model itself. Raises Glm4Error, before anything is generated, for malformed
+        messages or parameters, for an adapter that is not loaded, for what can't be guided, and for a prompt that
+        leaves no room in the context.
         """
         conversation = Conversation.parse(messages, tools, tool_choice, response_format)
         return self.answer(conversation, cancel, adapter, **overrides)
@@ -116,7 +117,7 @@ class Runtime:
         )
 
     def _replies(self, adapter: str | None) -> Replies:
-        return self.replies if adapter is None else replace(self.replies, adapter=adapter)
+        return self.replies if adapter is None else replace(self.replies, adapter=adapter or None)
 
     @property
     def prompt_limit(self) -> int:

@@ -29,7 +29,7 @@ FLOORS = (  # of glm4_intel, from the bottom up: a module may import what is on 
     ("fingerprint",),
     ("backends.options",),
     ("backends.base",),
-    ("backends.turns", "backends.sampling", "backends.openvino_ir"),
+    ("backends.turns", "backends.sampling", "backends.openvino_ir", "backends.standing_in"),
     ("backends.one_way",),
     ("backends.genai", "backends.optimum", "backends.itrex"),
     ("backends",),

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from ..chat.generation import GenerationParams
 from ..chat.guide import Guide
 from ..devices import Device, Footprint, Machine
+from ..errors import Glm4Error
 from ..fingerprint import Fingerprint
 from ..model_directory import ModelDirectory
 from .options import EngineOptions, LoadOptions
@@ -25,6 +26,11 @@ class Request:
     """Whether the logarithm of each token's probability is asked for; an engine that has none refuses."""
     adapter: str | None = None
     """The name of one of the load's adapters, whose reply it is; None for the model's own."""
+
+    def require_no_adapter(self) -> None:
+        """For an engine that has no adapters. Raises Glm4Error where the reply names one."""
+        if self.adapter is not None:
+            raise Glm4Error(f"There is no adapter {self.adapter!r}", "This engine has none.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,15 +4,15 @@ The IR's text is rewritten: the branch that a token takes is put in the place of
 file, where those of the other way are never touched.
 """
 
-import os
 import tempfile
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ..errors import Glm4Error
 from .openvino_ir import INT8_PREFILL, MODEL
+from .standing_in import standing_in
 
 _Value = tuple[str, str]
 """An output: the ids of its layer and of its port."""
@@ -20,24 +20,23 @@ _Value = tuple[str, str]
 
 @contextmanager
 def in_one_way(directory: Path) -> Iterator[Path]:
-    """A temporary directory that is the model's with prompts in int4, its files linked; for loading alone.
+    """A temporary directory that is the model's with prompts in int4; for loading alone.
 
-    Raises Glm4Error where links can't be made.
+    Raises Glm4Error where it can't be written.
     """
-    with tempfile.TemporaryDirectory(prefix="glm4-one-way-", ignore_cleanup_errors=True) as folder:
+    place = Path(tempfile.gettempdir())
+    with ExitStack() as kept:
         try:
-            for file in directory.iterdir():
-                if file.name != MODEL:
-                    os.symlink(file.resolve(), Path(folder) / file.name)
+            folder = kept.enter_context(standing_in(directory, place, (MODEL,)))
+            tree = ET.parse(directory / MODEL)
+            put_int4_in_place(tree.getroot())
+            tree.write(folder / MODEL, encoding="utf-8", xml_declaration=True)
         except OSError as error:
             raise Glm4Error(
-                f"Memory suffices for one of the two ways of {directory}, and links to it can't be made: {error}",
-                "Export it again with --recipe cpu.",
+                f"One of the two ways of {directory} is to be loaded, and {place} has no room for its graph: {error}",
+                "Name another place with TMPDIR, or export it again with --recipe cpu.",
             ) from error
-        tree = ET.parse(directory / MODEL)
-        put_int4_in_place(tree.getroot())
-        tree.write(Path(folder) / MODEL, encoding="utf-8", xml_declaration=True)
-        yield Path(folder)
+        yield folder
 
 
 def put_int4_in_place(net: ET.Element) -> None:

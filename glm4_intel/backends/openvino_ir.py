@@ -92,7 +92,10 @@ def require_ir(directory: Path) -> None:
 def _choice(directory: ModelDirectory, options: LoadOptions, machine: Machine) -> Choice:
     """The device, with AUTO's reason; the reason is empty where the device was asked for by name."""
     if options.device.upper() == "AUTO":
-        return choose(directory, machine)
+        best = choose(directory, machine)
+        if options.adapters and best.device.kind != "CPU":
+            return Choice(machine.require("CPU"), "adapters need it")
+        return best
     if options.device.upper() == "NPU" and "NPUW_DEVICES" in options.properties:  # another device computes for it
         return Choice(replace(machine.require(str(options.properties["NPUW_DEVICES"])), name="NPU"), "")
     return Choice(machine.require(options.device), "")

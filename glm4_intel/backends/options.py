@@ -70,7 +70,7 @@ class LoadOptions:
     adapters: Mapping[str, Path] = field(default_factory=dict)
     """Folders of adapters by name; a reply names its own."""
     adapter: str | None = None
-    """That of replies that name none."""
+    """That of replies that name none; a reply asks for the model itself by the empty name."""
     history: HistoryPolicy = "refuse"
     warmup: bool = True
     ignore_limits: bool = False
@@ -79,17 +79,20 @@ class LoadOptions:
     """Move the repacked weights into Linux's huge pages after warming up."""
 
     def __post_init__(self) -> None:
+        if "" in self.adapters:
+            raise Glm4Error("An adapter has no name", "Name it: the empty name is the model itself.")
         if self.adapter is not None and self.adapter not in self.adapters:
             raise Glm4Error(
                 f"There is no adapter {self.adapter!r}", f"Given are: {', '.join(self.adapters) or 'none'}."
             )
 
-    def require_no_adapters(self, engine: str) -> None:
-        """Raises Glm4Error where adapters are given to an engine that can't choose one for each reply."""
+    def require_no_adapters(self, engine: str, instead: str = "") -> None:
+        """Raises Glm4Error where adapters are given to an engine that can't choose one for each reply; the hint names
+        what can `instead`, such as another device."""
         if self.adapters:
             raise Glm4Error(
                 f"{engine} can't choose an adapter for each reply",
-                "Merge one into the weights: glm4-intel export CHECKPOINT OUT --adapter DIR",
+                f"{instead}Merge one into the weights: glm4-intel export CHECKPOINT OUT --adapter DIR",
             )
 
     def with_absolute_paths(self) -> "LoadOptions":

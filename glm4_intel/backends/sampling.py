@@ -21,7 +21,8 @@ Read = Callable[[Sequence[int]], torch.Tensor | None]
 
 
 def refuse_unsampled(backend: str, request: Request) -> None:
-    """Raises Glm4Error for what the sampling here does not have."""
+    """Raises Glm4Error for what the sampling here does not have, and for an adapter."""
+    request.require_no_adapter()
     if request.params.presence_penalty or request.params.frequency_penalty:
         raise Glm4Error(f"The backend {backend} has no presence or frequency penalty", "Use the default backend.")
     if request.guide:

@@ -44,7 +44,7 @@ class Scorer:
 
         _require_graph(directory)
         choice, properties = chosen(directory, options, machine)
-        weights = footprint.read_in_int4(directory)
+        weights = footprint.one_way_bytes(directory)
         if not options.ignore_limits:
             _require_room(weights, machine.room_on(choice.device))
         two_ways = weights < footprint.weights_bytes(directory.path)

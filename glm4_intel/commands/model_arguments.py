@@ -36,7 +36,8 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
                        help="guess tokens from the prompt: for replies that quote it")  # fmt: skip
     group.add_argument("--draft-model", metavar="MODEL", help="a smaller model that guesses tokens")
     group.add_argument("--adapter", metavar="[NAME=]DIR", action="append", default=[],
-                       help="what PEFT fine-tuned, for replies that name it; may be given again (CPU)")  # fmt: skip
+                       help="what PEFT fine-tuned; may be given again; chat and web answer with the first, requests to "
+                            "serve and batch name theirs (CPU)")  # fmt: skip
     group.add_argument("--sparse-attention", action="store_true", help="for very long prompts, at some loss")
     group.add_argument("--kv-eviction", type=int, metavar="N", help="keep N tokens of the KV cache, at some loss")
     group.add_argument("--blob", metavar="FILE", type=Path, help="NPU: keep the compiled model here, or take it")

@@ -1,5 +1,6 @@
 """Several adapters in one batch: each reply is the merged model's, and what can't be had is said."""
 
+import gc
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -22,14 +23,16 @@ from glm4_demos.nano.skills import draw
 from glm4_export.making import make
 from glm4_export.openvino.maker import OpenVINOMaker
 from glm4_intel import Runtime, cli, load, model_directory
-from glm4_intel.adapters import read_adapter
+from glm4_intel.adapters import LowRank, read_adapter
 from glm4_intel.backends import EngineOptions, LoadOptions, Request, engine_for
 from glm4_intel.backends.genai.adapters import read_set
 from glm4_intel.backends.genai.adapters.graph import with_adapters
+from glm4_intel.backends.genai.adapters.marker import Place
 from glm4_intel.backends.openvino_ir import INT8_PREFILL
 from glm4_intel.chat.generation import GenerationParams
-from glm4_intel.devices import Machine
+from glm4_intel.devices import Device, Machine
 from glm4_intel.errors import Glm4Error
+from glm4_quantize.attention import compute_attention_in_bf16
 from glm4_quantize.recipes import RECIPES
 
 NAMES = ("sorting", "reversal", "comparison")
@@ -167,6 +170,34 @@ def test_memory_is_in_the_plan(nano: Path, tmp_path: Path) -> None:
     assert per_token[1] / per_token[0] == pytest.approx(1 + 1 / 8, rel=1e-3)
 
 
+def test_with_adapters_auto_is_the_cpu(nano: Path, tmp_path: Path) -> None:
+    directory, engine = model_directory.read(nano), engine_for(model_directory.read(nano))
+    machine = Machine([Device("CPU", "CPU"), Device("GPU", "Arc", integrated=False, memory=16 << 30)])
+    options = LoadOptions(adapters={"a": lora_folder(tmp_path / "a")})
+    assert engine.plan(directory, replace(options, adapters={}), machine).device.kind == "GPU"
+    plan = engine.plan(directory, options, machine)
+    assert (plan.device.name, plan.reason) == ("CPU", "adapters need it")
+    with pytest.raises(Glm4Error, match="The GPU can't choose an adapter") as caught:
+        engine.plan(directory, replace(options, device="GPU"), machine)
+    assert "--device CPU" in (caught.value.hint or "")
+
+
+def test_prompts_are_read_in_int4_with_adapters(prefill_nano: Path, nano: Path) -> None:
+    """However much memory there is, and the replies are the int4 model's."""
+    directory, text = model_directory.read(prefill_nano), "Write 48213 backwards. " * 5
+    plans = [
+        engine_for(directory).plan(directory, LoadOptions(adapters=adapters), Machine([Device("CPU", "CPU")], 1 << 36))
+        for adapters in ({}, {"reversal": FOLDERS["reversal"]})
+    ]
+    assert [plan.one_way for plan in plans] == [False, True]
+    assert plans[1].note == "prompts are read in int4, as tokens are: the int8 way can't be had with adapters"
+    found = []
+    for each in (prefill_nano, nano):
+        with loaded(each, {"reversal": FOLDERS["reversal"]}) as runtime:
+            found.append(replies(runtime, [("reversal", text), (None, text)]))
+    assert found[0] == found[1]
+
+
 def test_what_cant_be_had_is_said(nano: Path, tmp_path: Path, several: Runtime) -> None:
     directory, folder = model_directory.read(nano), lora_folder(tmp_path / "a")
     dora, saved = lora_folder(tmp_path / "d", ("v_proj",), use_dora=True), lora_folder(tmp_path / "s")
@@ -206,21 +237,69 @@ def test_a_device_that_has_no_such_graph_says_so(npu_nano: Path, tmp_path: Path)
         engine_for(directory).plan(directory, options, Machine())
 
 
+@pytest.mark.parametrize("device", ["CPU", "NPU"])
+def test_an_engine_without_adapters_refuses_a_reply_that_names_one(device: str, npu_nano: Path) -> None:
+    through = {"NPUW_DEVICES": "CPU", "NPUW_ONLINE_PIPELINE": "NONE"} if device == "NPU" else {}
+    backend = "optimum" if device == "CPU" else None
+    with (
+        load(npu_nano, device, backend=backend, properties=through, huge_pages=False, warmup=False) as runtime,
+        pytest.raises(Glm4Error, match="There is no adapter 'a'") as caught,
+    ):
+        runtime.generate([{"role": "user", "content": "Hi"}], adapter="a", **GREEDY)
+    assert caught.value.hint == "This engine has none."
+
+
 def test_a_prompt_carries_its_adapter(exact: Path, tmp_path: Path) -> None:
     folders = {"a": lora_folder(tmp_path / "a"), "p": prefix_folder(tmp_path / "p", 3)}
-    adapters = read_set(exact, CONFIG, folders)
+    prompts = read_set(exact, CONFIG, folders).prompts
     request = Request(ids=[3060, 1, 2], params=GenerationParams())
-    assert adapters.prompt(request) == [3060, 1, 2]
-    assert adapters.prompt(replace(request, adapter="a")) == [adapters.places["a"].id, 1, 2]
-    assert adapters.prompt(replace(request, adapter="p")) == [adapters.places["p"].id] * 3 + [3060, 1, 2]
+    assert prompts.of(request) == [3060, 1, 2]
+    assert prompts.of(replace(request, adapter="a")) == [prompts.places["a"].id, 1, 2]
+    assert prompts.of(replace(request, adapter="p")) == [prompts.places["p"].id] * 3 + [3060, 1, 2]
+
+
+@pytest.mark.parametrize("profile", ["chat", "throughput"])
+def test_the_engine_alone_holds_the_adapters(profile: str, exact: Path, tmp_path: Path) -> None:
+    """What they change is constants of the engine's: no copy of it stays beside them."""
+
+    def held() -> int:
+        gc.collect()
+        return sum(isinstance(each, LowRank) for each in gc.get_objects())
+
+    before = held()
+    folders = {"a": lora_folder(tmp_path / "a")}
+    with load(exact, "CPU", profile=profile, adapters=folders, huge_pages=False, warmup=False) as runtime:
+        assert held() == before
+        assert runtime.generate([{"role": "user", "content": "Hi"}], adapter="a", **GREEDY).token_ids
+
+
+def test_a_cache_folder_that_cant_be_written_is_told(
+    exact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("GLM4_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(Glm4Error, match="Adapters need room in .*cache: ") as caught:
+        loaded(exact, {"a": lora_folder(tmp_path / "a")})
+    assert caught.value.hint == "Name another place with GLM4_CACHE."
 
 
 def test_nothing_of_the_edited_model_is_left(exact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GLM4_CACHE", str(tmp_path / "cache"))
-    (tmp_path / "cache" / f"adapters.{2**31 - 2}.killed").mkdir(parents=True)
+    killed = tmp_path / "cache" / "glm4-intel-loading.killed"
+    killed.mkdir(parents=True)
+    (killed / ".in-use").write_text("\n")
     with closing(loaded(exact, {"a": lora_folder(tmp_path / "a")})) as runtime:
         assert not list((tmp_path / "cache").iterdir())
         assert runtime.generate([{"role": "user", "content": "Hi"}], adapter="a", **GREEDY).token_ids
+
+
+def test_the_model_itself_is_asked_for_by_the_empty_name(several: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "Write 48213 backwards."
+    base, own = replies(several, [(None, text), ("reversal", text)])
+    monkeypatch.setattr(several, "adapter", "reversal")
+    assert replies(several, [(None, text), ("", text)]) == [own, base] and own != base
+    with pytest.raises(Glm4Error, match="An adapter has no name"):
+        LoadOptions(adapters={"": FOLDERS["reversal"]})
 
 
 def test_chat_takes_adapters(nano: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -240,3 +319,12 @@ def test_graphs_that_adapters_cant_be_added_to_are_told() -> None:
     block.set_friendly_name(f"{INT8_PREFILL}0")
     with pytest.raises(Glm4Error, match="prompts in int8 can't be given adapters"):
         with_adapters(model, [], [], 0, CONFIG)
+
+
+def test_attention_in_bf16_takes_no_adapters(nano: Path) -> None:
+    model = openvino.Core().read_model(nano / "openvino_model.xml")
+    compute_attention_in_bf16(model)
+    adapter, place = read_adapter(FOLDERS["reversal"], CONFIG), Place(3068, 1)
+    with pytest.raises(Glm4Error, match="attention in bf16 can't be given adapters") as caught:
+        with_adapters(model, [adapter], [place], 3060, CONFIG)
+    assert "--no-bf16-attention" in (caught.value.hint or "")

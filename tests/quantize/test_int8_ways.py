@@ -209,7 +209,7 @@ def test_memory_for_one_way_alone_is_planned_told_and_run(
 
 def test_texts_are_scored_as_replies_are_written(prefill_nano: Path, nano: Path, tmp_path: Path) -> None:
     two, options = model_directory.read(prefill_nano), LoadOptions(device="CPU")
-    free = footprint.read_in_int4(two)
+    free = footprint.one_way_bytes(two)
     found = Scorer(two, options, Machine(free_memory=free)).score(IDS, 2)
     assert list(found) == list(Scorer(model_directory.read(nano), options, Machine()).score(IDS, 2))
     with pytest.raises(Glm4Error, match="a second time"):

@@ -28,12 +28,15 @@ def measure(runtime: Runtime, count: int, report: Callable[[str], None] = lambda
     return {**scores, "ending": sum(ended) / len(ended)}
 
 
-def measure_skill(runtime: Runtime, name: str, skill: Skill, count: int) -> tuple[float, float]:
-    """The shares of `count` held-out conversations that end in the expected reply, and that end by themselves."""
+def measure_skill(
+    runtime: Runtime, name: str, skill: Skill, count: int, adapter: str | None = None
+) -> tuple[float, float]:
+    """The shares of `count` held-out conversations that end in the expected reply, and that end by themselves; of an
+    adapter, as `Runtime.stream` takes it."""
     rng, right, ended = Random(f"measure {name}"), 0, 0
     for index in range(count):
         example = draw(skill, rng, ("en", "zh")[index % 2], "held-out")
-        reply = _ask(runtime, example)
+        reply = _ask(runtime, example, adapter)
         right += is_expected(reply, example.messages[-1])
         ended += reply.finish_reason in ("stop", "tool_calls")
     return right / count, ended / count
@@ -47,6 +50,6 @@ def is_expected(reply: Reply, expected: Message) -> bool:
     return reply.text == expected["content"] and not reply.tool_calls
 
 
-def _ask(runtime: Runtime, example: Example) -> Reply:
+def _ask(runtime: Runtime, example: Example, adapter: str | None) -> Reply:
     options: dict[str, Any] = {"temperature": 0, "max_new_tokens": 400}
-    return runtime.generate(example.messages[:-1], **options)
+    return runtime.generate(example.messages[:-1], adapter=adapter, **options)

@@ -23,9 +23,9 @@ import openvino_genai
 from ...errors import Glm4Error
 from ..base import Plan
 from ..turns import EngineThread, Orders, Writing
-from .adapters import AdapterSet
+from .adapters import AdapterPrompts
 from .config import REPLIES_AT_ONCE, all_kv_blocks, block_tokens, generation_config, kv_blocks
-from .paged import adapters_of, paged_pipeline
+from .paged import paged_pipeline
 from .prefix_cache import CachedPrompt, PrefixCache
 from .streamer import telling_faults_of_guides
 
@@ -36,8 +36,8 @@ _RUNNING = openvino_genai.GenerationStatus.RUNNING
 
 def create(plan: Plan) -> EngineThread:
     """Compile the model on the device. Raises Glm4Error if the device refuses it."""
-    adapters = adapters_of(plan)
-    batch = _Batch(paged_pipeline(plan, adapters), plan, adapters)
+    pipeline, prompts = paged_pipeline(plan)
+    batch = _Batch(pipeline, plan, prompts)
     return EngineThread(batch.serve, cached_tokens=plan.cached_tokens)
 
 
@@ -56,8 +56,8 @@ class _Reply:
 class _Batch:
     """A pipeline whose replies are written side by side."""
 
-    def __init__(self, pipeline: Any, plan: Plan, adapters: AdapterSet) -> None:
-        self._pipeline, self._plan, self._adapters = pipeline, plan, adapters
+    def __init__(self, pipeline: Any, plan: Plan, prompts: AdapterPrompts) -> None:
+        self._pipeline, self._plan, self._prompts = pipeline, plan, prompts
         self._free = self._all = kv_blocks(plan, plan.cached_tokens)
         self._cache = PrefixCache(all_kv_blocks(plan), block_tokens(plan), plan.engine.max_batched_tokens or 0)
         self._cache.sure = not plan.engine.kv_eviction
@@ -106,7 +106,7 @@ class _Batch:
             mailbox.finish()
             return True
         try:
-            ids = self._adapters.prompt(request)
+            ids = self._prompts.of(request)
         except Glm4Error as error:
             mailbox.finish(error)
             return True

@@ -51,6 +51,7 @@ def create(plan: Plan) -> EngineThread:
 
 
 def _generate(pipeline: Any, engine: EngineOptions, mailbox: Writing) -> None:
+    mailbox.request.require_no_adapter()
     row = np.array([mailbox.request.ids], dtype=np.int64)
     inputs = openvino_genai.TokenizedInputs(openvino.Tensor(row), openvino.Tensor(np.ones_like(row)))
     with telling_faults_of_guides():

@@ -12,31 +12,30 @@ from ...model_directory import read_json
 from ..base import Plan
 from ..one_way import in_one_way
 from ..turns import EngineThread, Writing, one_after_another
-from .adapters import AdapterSet, adapted_directory, read_set
+from .adapters import AdapterPrompts, adapted_directory, read_set
 from .config import generation_config, scheduler_config
 from .streamer import Streamer, telling_faults_of_guides
 
 
 def create(plan: Plan) -> EngineThread:
     """Compile the model on the device. Raises Glm4Error if the device refuses it."""
-    adapters, engine = adapters_of(plan), plan.engine
-    pipeline = paged_pipeline(plan, adapters)
+    pipeline, prompts = paged_pipeline(plan)
 
     def generate(mailbox: Writing) -> None:
-        prompt = openvino.Tensor(np.array([adapters.prompt(mailbox.request)], dtype=np.int64))
+        prompt = openvino.Tensor(np.array([prompts.of(mailbox.request)], dtype=np.int64))
         with telling_faults_of_guides():
-            pipeline.generate([prompt], [generation_config(mailbox.request, engine)], Streamer(mailbox))
+            pipeline.generate([prompt], [generation_config(mailbox.request, plan.engine)], Streamer(mailbox))
 
     return EngineThread(one_after_another(generate))
 
 
-def adapters_of(plan: Plan) -> AdapterSet:
-    """The adapters of a plan, read again. Raises Glm4Error as `read_set`."""
-    return read_set(plan.directory, read_json(plan.directory / "config.json"), plan.adapters)
+def paged_pipeline(plan: Plan) -> tuple[Any, AdapterPrompts]:
+    """OpenVINO GenAI's continuous-batching pipeline for a plan, and what prompts for its adapters are made with.
 
-
-def paged_pipeline(plan: Plan, adapters: AdapterSet) -> Any:
-    """OpenVINO GenAI's continuous-batching pipeline for a plan. Raises Glm4Error if the device refuses."""
+    The adapters' own values are let go: the engine has them. Raises Glm4Error if the device refuses, and as `read_set`.
+    """
+    config = read_json(plan.directory / "config.json")
+    adapters = read_set(plan.directory, config, plan.adapters)
     engine, device, properties = plan.engine, plan.device.name, plan.properties
     guessing: dict[str, Any] = {"prompt_lookup": True} if engine.prompt_lookup else {}
     scheduler = scheduler_config(plan)
@@ -46,10 +45,11 @@ def paged_pipeline(plan: Plan, adapters: AdapterSet) -> Any:
         tokenizer = openvino_genai.Tokenizer(plan.directory)
         with (
             in_one_way(plan.directory) if plan.one_way else nullcontext(plan.directory) as directory,
-            adapted_directory(directory, read_json(directory / "config.json"), adapters) as folder,
+            adapted_directory(directory, config, adapters) as folder,
         ):
-            return openvino_genai.ContinuousBatchingPipeline(
+            pipeline = openvino_genai.ContinuousBatchingPipeline(
                 folder, tokenizer, scheduler, device, **properties, **guessing
             )
+            return pipeline, adapters.prompts
     except RuntimeError as error:
         raise device_error(device, error) from error

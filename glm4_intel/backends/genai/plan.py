@@ -33,47 +33,41 @@ def plan(directory: ModelDirectory, options: LoadOptions, machine: Machine) -> P
         token += -(-token // directory.config["num_hidden_layers"])
     both = Footprint(
         weights=footprint.weights_bytes(directory.path), draft_model=draft, adapters=adapters.bytes,
-        cache=adapters.virtual_tokens * token,
+        cache=adapters.prompts.virtual_tokens * token,
     )  # fmt: skip
     static = choice.device.kind == "NPU"
     room = None if options.ignore_limits or static else machine.room_on(choice.device)
     asked = engine.context or (min(directory.context_length, NPU_CONTEXT) if static else None)
     least = asked or min(footprint.USEFUL_CONTEXT, directory.context_length)
-    bare = _in_ways_that_fit(both, directory, least * token, room)
+    one = replace(both, weights=footprint.one_way_bytes(directory))
+    fits = room is None or both.total + least * token <= room
+    bare = both if fits and not options.adapters else one  # adapters change one way alone
     context = footprint.context_that_fits(directory, asked, bare, token, room, choice.device.name)
     cached = context if static else _cached_tokens(context, token, None if room is None else room - bare.total)
-    cached += adapters.virtual_tokens
+    cached += adapters.prompts.virtual_tokens
     return Plan(
         directory=directory.path, device=choice.device, context=context, cached_tokens=cached,
         footprint=replace(bare, cache=cached * token), properties=properties, reason=choice.reason,
         engine=replace(engine, context=context), adapters=dict(options.adapters), one_way=bare != both,
-        note=_note(bare, both),
+        note="" if bare == both else _note(both, fits),
     )  # fmt: skip
 
 
 def _adapters(directory: ModelDirectory, options: LoadOptions, device: Device, engine: EngineOptions) -> AdapterSet:
     """The adapters of a load. Raises Glm4Error where a device or an option can't be had with them."""
     if device.kind != "CPU":
-        options.require_no_adapters(f"The {device.kind}")
+        options.require_no_adapters(f"The {device.kind}", "The CPU can: --device CPU. ")
     if engine.draft_model:
         options.require_no_adapters("A model that a draft guesses for")
     return read_set(directory.path, directory.config, options.adapters)
 
 
-def _in_ways_that_fit(both: Footprint, directory: ModelDirectory, cache: int, room: int | None) -> Footprint:
-    """The footprint with the second way for prompts, where the directory has one, or without it where memory is
-    short."""
-    one = replace(both, weights=footprint.one_way_bytes(directory))
-    return both if room is None or both.total + cache <= room else one
-
-
-def _note(taken: Footprint, both: Footprint) -> str:
-    if taken == both:
-        return ""
-    return (
-        "prompts are read in int4, as tokens are: with the int8 way too the model would take "
-        f"{both.total / 1e9:.1f} GB beside its conversations"
-    )
+def _note(both: Footprint, fits: bool) -> str:
+    """Why the second way for prompts is left out: with it the footprint is `both`."""
+    why = f"with the int8 way too the model would take {both.total / 1e9:.1f} GB beside its conversations"
+    if fits:
+        why = "the int8 way can't be had with adapters"
+    return f"prompts are read in int4, as tokens are: {why}"
 
 
 def _engine_options(device: Device, options: LoadOptions) -> EngineOptions:

@@ -11,5 +11,6 @@ The prefix cache is right by construction, since prompts of different adapters d
 """
 
 from .loading import AdapterSet, adapted_directory, read_set
+from .prompts import AdapterPrompts
 
-__all__ = ["AdapterSet", "adapted_directory", "read_set"]
+__all__ = ["AdapterPrompts", "AdapterSet", "adapted_directory", "read_set"]

@@ -48,12 +48,11 @@ def with_adapters(
 
 
 def _changeable(model: Any, adapters: Sequence[Adapter]) -> dict[str, Any]:
-    """The model's products by name, lm_head's too. Raises Glm4Error where one is missing that an adapter changes."""
-    if has_int8_prefill(model):
-        raise Glm4Error(
-            "A model with prompts in int8 can't be given adapters",
-            "Export it with another recipe (--no-int8-prefill), or merge one adapter: export --adapter",
-        )
+    """The model's products by name, lm_head's too.
+
+    Raises Glm4Error where one is missing that an adapter changes, and for a graph with parts in int8 or bf16.
+    """
+    _require_plain(model)
     nodes = products(model)
     for node in model.get_ordered_ops():
         if node.get_type_name() == "MatMul" and node.get_friendly_name().startswith(_HEAD):
@@ -63,6 +62,20 @@ def _changeable(model: Any, adapters: Sequence[Adapter]) -> dict[str, Any]:
         if missing:
             raise Glm4Error(f"{adapter.path} changes {missing}, which is not to be found in this model's graph")
     return nodes
+
+
+def _require_plain(model: Any) -> None:
+    """Raises Glm4Error for a graph with parts in another precision, which is not the adapters'."""
+    if has_int8_prefill(model):
+        raise Glm4Error(
+            "A model with prompts in int8 can't be given adapters",
+            "Export it with another recipe (--no-int8-prefill), or merge one adapter: export --adapter",
+        )
+    if any(node.get_input_element_type(0) == openvino.Type.bf16 for node in _attentions(model)):
+        raise Glm4Error(
+            "A model with attention in bf16 can't be given adapters",
+            "Export it with --no-bf16-attention, or merge one adapter: export --adapter",
+        )
 
 
 def _attentions(model: Any) -> list[Any]:

@@ -1,27 +1,26 @@
-"""The adapters of a load: what they take, the prompts of their replies, and the edited model for the engine."""
+"""The adapters of a load: what they take, and the edited model for the engine."""
 
-import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import openvino
-import psutil
 
 from ....adapters import Adapter, read_adapter
 from ....adapters.products import head_size
 from ....errors import Glm4Error
 from ....machine.folders import cache_folder
-from ...base import Request
+from ...openvino_ir import MODEL
+from ...standing_in import standing_in
 from .graph import with_adapters
 from .marker import Place
+from .prompts import AdapterPrompts
 from .reserved import reserved_ids
 
-_MODEL, _FOLDER = "openvino_model", "adapters."
+_WEIGHTS = "openvino_model.bin"
 _VALUE_BYTES = 4
 """Of an adapter's values in memory, at most: the engine may compute in f32."""
 
@@ -31,9 +30,8 @@ class AdapterSet:
     """The adapters of one load, by name."""
 
     adapters: Mapping[str, Adapter]
-    places: Mapping[str, Place]
-    first_token: int
-    """The id of [gMASK]."""
+    prompts: AdapterPrompts
+    """All that is needed of it once the engine has the adapters."""
 
     @property
     def bytes(self) -> int:
@@ -41,29 +39,6 @@ class AdapterSet:
         values = sum(change.down.size + change.up.size for each in self.adapters.values()
                      for change in each.products.values())  # fmt: skip
         return _VALUE_BYTES * (values + sum(each.prefix.values.size for each in self.adapters.values() if each.prefix))
-
-    @property
-    def virtual_tokens(self) -> int:
-        """The most that an adapter puts before a prompt."""
-        return max((each.prefix.tokens for each in self.adapters.values() if each.prefix), default=0)
-
-    def prompt(self, request: Request) -> Sequence[int]:
-        """The ids that the engine is given. Raises Glm4Error for an adapter that is not loaded, and for a prompt that
-        begins with an id of the set's own, or without [gMASK] where that is to be replaced."""
-        begins = set(request.ids[: max(1, self.virtual_tokens)])
-        if any(place.id in begins for place in self.places.values()):
-            raise Glm4Error("The prompt begins with a token that is kept for adapters", "Leave it out.")
-        if request.adapter is None:
-            return request.ids
-        if request.adapter not in self.adapters:
-            named = ", ".join(self.adapters) or "none"
-            raise Glm4Error(f"There is no adapter {request.adapter!r}", f"Loaded are: {named}.")
-        place = self.places[request.adapter]
-        if self.adapters[request.adapter].prefix:
-            return [place.id] * place.tokens + list(request.ids)
-        if request.ids[0] != self.first_token:
-            raise Glm4Error("A prompt for an adapter must begin with [gMASK]", "Give messages, or a text.")
-        return [place.id, *request.ids[1:]]
 
 
 def read_set(directory: Path, config: Mapping[str, Any], folders: Mapping[str, Path]) -> AdapterSet:
@@ -78,10 +53,10 @@ def read_set(directory: Path, config: Mapping[str, Any], folders: Mapping[str, P
         raise Glm4Error(f"{len(adapters)} adapters are more than {head_size(config)}", "Load fewer of them.")
     ids, first = reserved_ids(directory, config["vocab_size"], len(adapters)) if adapters else ([], -1)
     places = {
-        name: Place(id, adapter.prefix.tokens if adapter.prefix else 1)
+        name: Place(id, adapter.prefix.tokens if adapter.prefix else 1, virtual=adapter.prefix is not None)
         for (name, adapter), id in zip(adapters.items(), ids, strict=True)
     }
-    return AdapterSet(adapters, places, first)
+    return AdapterSet(adapters, AdapterPrompts(places, first))
 
 
 def _require_low_rank(adapter: Adapter) -> None:
@@ -105,35 +80,25 @@ def adapted_directory(directory: Path, config: Mapping[str, Any], adapters: Adap
         yield directory
         return
     place = cache_folder()
-    place.mkdir(parents=True, exist_ok=True)
-    _remove_left_behind(place)
-    _require_room(directory / f"{_MODEL}.bin", adapters, place)
-    with TemporaryDirectory(dir=place, prefix=f"{_FOLDER}{os.getpid()}.", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        for file in directory.iterdir():
-            if file.is_file() and not file.name.startswith(_MODEL):
-                shutil.copyfile(file, folder / file.name)
-        _write_edited(directory, config, adapters, folder)
+    with ExitStack() as kept:
+        try:
+            folder = kept.enter_context(standing_in(directory, place, (MODEL, _WEIGHTS)))
+            _require_room(directory / _WEIGHTS, adapters, place)
+            _write_edited(directory, config, adapters, folder)
+        except OSError as error:
+            raise Glm4Error(f"Adapters need room in {place}: {error}", "Name another place with GLM4_CACHE.") from error
         yield folder
-
-
-def _remove_left_behind(place: Path) -> None:
-    """What processes left that were killed while they loaded."""
-    for folder in place.glob(f"{_FOLDER}*"):
-        owner = folder.name.removeprefix(_FOLDER).partition(".")[0]
-        if owner.isdecimal() and not psutil.pid_exists(int(owner)):
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_edited(directory: Path, config: Mapping[str, Any], adapters: AdapterSet, folder: Path) -> None:
     """The edited model's files."""
-    model = openvino.Core().read_model(directory / f"{_MODEL}.xml")
+    model = openvino.Core().read_model(directory / MODEL)
     names = list(adapters.adapters)
     edited = with_adapters(
-        model, [adapters.adapters[name] for name in names], [adapters.places[name] for name in names],
-        adapters.first_token, config,
+        model, [adapters.adapters[name] for name in names], [adapters.prompts.places[name] for name in names],
+        adapters.prompts.first_token, config,
     )  # fmt: skip
-    openvino.serialize(edited, folder / f"{_MODEL}.xml", folder / f"{_MODEL}.bin")
+    openvino.serialize(edited, folder / MODEL, folder / _WEIGHTS)
 
 
 def _require_room(weights: Path, adapters: AdapterSet, place: Path) -> None:

@@ -21,6 +21,8 @@ class Place:
 
     id: int
     tokens: int
+    virtual: bool = False
+    """Whether they stand before the prompt's own tokens, and not for the first of them."""
 
 
 @dataclass(frozen=True)
