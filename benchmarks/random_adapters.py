@@ -20,7 +20,7 @@ import openvino
 import openvino_genai
 
 from environment import environment
-from glm4_intel.adapters import Adapter, LowRank, product_shapes
+from glm4_intel.backends.adapters import Adapter, LowRank, product_shapes
 from glm4_intel.backends.genai.adapters.graph import with_adapters
 from glm4_intel.backends.genai.adapters.marker import Place
 from glm4_intel.backends.genai.adapters.reserved import reserved_ids

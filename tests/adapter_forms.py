@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from forms import read_config
 from glm4_demos.nano import CHECKPOINT
-from glm4_intel.adapters.products import modules
+from glm4_intel.backends.adapters.products import modules
 
 CONFIG = read_config(CHECKPOINT)
 QKV = ("q_proj", "k_proj", "v_proj")

@@ -16,8 +16,7 @@ ROOMS = {  # room: (its folder, the rooms that it may import)
 FLOORS = (  # of glm4_intel, from the bottom up: a module may import what is on its own floor or below
     ("errors",),
     ("machine",),
-    ("model_directory", "tensor_files", "weight_shapes"),
-    ("adapters",),
+    ("model_directory",),
     ("devices",),
     ("chat.template_sandbox", "chat.template_work"),
     ("chat.tools", "chat.messages", "chat.segments", "chat.events", "chat.json_grammar", "chat.template"),
@@ -29,7 +28,7 @@ FLOORS = (  # of glm4_intel, from the bottom up: a module may import what is on 
     ("fingerprint",),
     ("backends.options",),
     ("backends.base",),
-    ("backends.turns", "backends.sampling", "backends.openvino_ir", "backends.standing_in"),
+    ("backends.turns", "backends.sampling", "backends.openvino_ir", "backends.standing_in", "backends.adapters"),
     ("backends.one_way",),
     ("backends.genai", "backends.optimum", "backends.itrex"),
     ("backends",),

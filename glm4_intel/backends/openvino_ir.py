@@ -20,7 +20,7 @@ from ..devices import (
 from ..errors import Glm4Error
 from ..fingerprint import TOKENS, Fingerprint, fixed_ids
 from ..model_directory import ModelDirectory
-from ..weight_shapes import PRODUCTS
+from ..model_directory.weight_shapes import PRODUCTS
 from .options import LoadOptions
 
 MODEL = "openvino_model.xml"

@@ -50,8 +50,8 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 def load_options(args: argparse.Namespace) -> "LoadOptions":
     """The options that the command line states. Raises Glm4Error for what can't be."""
-    from ..adapters import named_adapters
     from ..backends import EngineOptions, LoadOptions
+    from ..backends.adapters import named_adapters
     from ..devices import parse_properties
 
     engine = EngineOptions(

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import Glm4Error
 from ..model_directory import ModelDirectory
-from ..weight_shapes import head_size, layer_shapes, product_shapes
+from ..model_directory.weight_shapes import head_size, layer_shapes, product_shapes
 
 USEFUL_CONTEXT = 4096
 """Tokens of context that a model must have room for, or it is not worth loading."""

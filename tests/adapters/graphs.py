@@ -7,7 +7,7 @@ import numpy as np
 import openvino
 from openvino import opset13 as op
 
-from glm4_intel.adapters import read_adapter
+from glm4_intel.backends.adapters import read_adapter
 from glm4_intel.backends.openvino_ir import products
 from glm4_intel.model_directory import read_json
 

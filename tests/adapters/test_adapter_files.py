@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from adapter_forms import CHATGLM, CONFIG, LAYER, change_adapter, change_settings, lora_folder, prefix_folder
-from glm4_intel.adapters import named_adapters, product_shapes, read_adapter
+from glm4_intel.backends.adapters import named_adapters, product_shapes, read_adapter
 from glm4_intel.errors import Glm4Error
 
 _KEY = "base_model.model.model.layers.3.self_attn.q_proj.lora_A.weight"

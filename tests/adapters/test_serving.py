@@ -23,8 +23,8 @@ from glm4_demos.nano.skills import draw
 from glm4_export.making import make
 from glm4_export.openvino.maker import OpenVINOMaker
 from glm4_intel import Runtime, cli, load, model_directory
-from glm4_intel.adapters import LowRank, read_adapter
 from glm4_intel.backends import EngineOptions, LoadOptions, Request, engine_for
+from glm4_intel.backends.adapters import LowRank, read_adapter
 from glm4_intel.backends.genai.adapters import read_set
 from glm4_intel.backends.genai.adapters.graph import with_adapters
 from glm4_intel.backends.genai.adapters.marker import Place

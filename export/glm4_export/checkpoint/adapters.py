@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glm4_intel.adapters import Adapter, product_shapes, read_adapter
+from glm4_intel.backends.adapters import Adapter, product_shapes, read_adapter
 from glm4_intel.errors import Glm4Error
 from glm4_intel.model_directory import sha256
 

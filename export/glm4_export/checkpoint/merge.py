@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from glm4_intel.adapters import Adapter, LowRank
+from glm4_intel.backends.adapters import Adapter, LowRank
 from glm4_intel.errors import Glm4Error
 from glm4_quantize.mapped_file import mapped_file
 

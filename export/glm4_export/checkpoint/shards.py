@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from glm4_intel.errors import Glm4Error
 from glm4_intel.model_directory import read_json
-from glm4_intel.tensor_files import load_pickled, read_header
+from glm4_intel.model_directory.tensor_files import load_pickled, read_header
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from glm4_intel.chat.tokenizer import ChatTokenizer
 from glm4_intel.devices import footprint, portable_properties
 from glm4_intel.errors import Glm4Error
-from glm4_intel.weight_shapes import PRODUCTS
+from glm4_intel.model_directory.weight_shapes import PRODUCTS
 from glm4_quantize.recipes import RECIPES, Recipe
 
 from ..checkpoint.source import Checkpoint

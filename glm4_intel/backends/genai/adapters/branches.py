@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from openvino import opset13 as op
 
-from ....adapters import LowRank
+from ...adapters import LowRank
 from .constants import floats, halves, integer, part_sizes
 
 _TOGETHER = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")

@@ -6,9 +6,9 @@ from typing import Any
 import openvino
 from openvino import opset13 as op
 
-from ....adapters import Adapter
-from ....adapters.products import head_size
 from ....errors import Glm4Error
+from ....model_directory.weight_shapes import head_size
+from ...adapters import Adapter
 from ...openvino_ir import has_int8_prefill, products
 from .branches import Branches
 from .constants import floats, integer, integers

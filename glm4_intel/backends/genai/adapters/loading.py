@@ -9,10 +9,10 @@ from typing import Any
 
 import openvino
 
-from ....adapters import Adapter, read_adapter
-from ....adapters.products import head_size
 from ....errors import Glm4Error
 from ....machine.folders import cache_folder
+from ....model_directory.weight_shapes import head_size
+from ...adapters import Adapter, read_adapter
 from ...openvino_ir import MODEL
 from ...standing_in import standing_in
 from .graph import with_adapters

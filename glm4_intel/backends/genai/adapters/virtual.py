@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from openvino import opset13 as op
 
-from ....adapters import Prefix
+from ...adapters import Prefix
 from .constants import floats, integer, integers
 from .marker import cache_of
 

@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..weight_shapes import head_size as head_size  # for backends.genai.adapters
-from ..weight_shapes import product_shapes
+from ...model_directory.weight_shapes import product_shapes
 
 GLM_LAYER, CHATGLM_LAYER = "model.layers.", "transformer.encoder.layers."
 _CHATGLM_PRODUCTS = {

@@ -1,6 +1,6 @@
 """Adapters that people fine-tuned with PEFT: what a folder holds, and on which products of a GLM-4 it lands."""
 
-from ..weight_shapes import product_shapes
+from ...model_directory.weight_shapes import product_shapes
 from .prefix import Prefix
 from .reading import Adapter, named_adapters, read_adapter
 from .values import LowRank

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import Glm4Error
+from ...errors import Glm4Error
 from .products import CHATGLM_LAYER, Module, modules, whole_tensors
 from .settings import Settings
 from .values import LowRank

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import Glm4Error
-from .machine.packages import pip_command
+from ..errors import Glm4Error
+from ..machine.packages import pip_command
 
 if TYPE_CHECKING:
     from torch import Tensor

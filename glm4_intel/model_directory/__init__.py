@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from reprlib import repr as shown
 from typing import Any
 
-from .errors import Glm4Error
+from ..errors import Glm4Error
 
 MANIFEST = "glm4.json"
 FORMAT_VERSION = 1

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import Glm4Error
-from ..tensor_files import read_arrays
+from ...errors import Glm4Error
+from ...model_directory.tensor_files import read_arrays
 from .lora import read_lora
 from .prefix import Prefix, read_prefix
 from .settings import Settings

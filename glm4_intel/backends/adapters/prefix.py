@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import Glm4Error
-from ..model_directory import read_json
-from ..weight_shapes import head_size
+from ...errors import Glm4Error
+from ...model_directory import read_json
+from ...model_directory.weight_shapes import head_size
 from .settings import CONFIG, Settings
 
 _TENSOR = "prompt_embeddings"

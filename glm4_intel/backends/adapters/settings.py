@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import Glm4Error
-from ..model_directory import read_json
+from ...errors import Glm4Error
+from ...model_directory import read_json
 
 CONFIG = "adapter_config.json"
 _KINDS = ("LORA", "PREFIX_TUNING")
