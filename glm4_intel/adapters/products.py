@@ -58,6 +58,11 @@ def product_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
     return shapes | {"lm_head": (config["vocab_size"], width)}
 
 
+def tensor_name(product: str, kind: str = "weight") -> str:
+    """A product's weight or bias by transformers' name."""
+    return f"{'' if product == 'lm_head' else 'model.'}{product}.{kind}"
+
+
 def modules(config: Mapping[str, Any], chatglm: bool) -> dict[str, Module]:
     """Every linear layer by its name in the `chatglm` layout, or in transformers' own."""
     shapes = product_shapes(config)
@@ -67,7 +72,7 @@ def modules(config: Mapping[str, Any], chatglm: bool) -> dict[str, Module]:
 
 def _glm_modules(shapes: Mapping[str, tuple[int, int]]) -> Iterator[tuple[str, Module]]:
     for product, shape in shapes.items():
-        yield ("" if product == "lm_head" else "model.") + product, _whole(product, shape)
+        yield tensor_name(product).removesuffix(".weight"), _whole(product, shape)
 
 
 def _chatglm_modules(shapes: Mapping[str, tuple[int, int]]) -> Iterator[tuple[str, Module]]:
