@@ -31,6 +31,8 @@ _INT8_PASS = 56
 """Tokens of a pass that takes the int8 way in every such directory."""
 _TEXTS = ("openvino_tokenizer.xml", "openvino_detokenizer.xml")
 _PORTS = (b"input_ids", b"attention_mask", b"logits")
+_CACHES = ("Gather", "ReadValue")
+"""What gives an attention its cache: the state, in the order of a beam search or as it is."""
 _HEAD = 4096
 _AGAIN = "Copy or export the model again."
 LAYERS = 2
@@ -157,6 +159,20 @@ def products(model: Any) -> dict[str, Any]:
         if node.get_type_name() == "MatMul" and name.startswith("layers.") and name.endswith(PRODUCTS):
             found[name] = node
     return found
+
+
+def attentions(model: Any) -> list[Any]:
+    """The attention of every layer, in order."""
+    return [node for node in model.get_ordered_ops() if node.get_type_name() == "ScaledDotProductAttention"]
+
+
+def joined_cache(value: Any) -> Any:
+    """The operation that joins the cache and the new tokens' keys or values, which an attention is given as `value`,
+    before it is repeated for the heads."""
+    node = value.get_node()
+    while node.get_type_name() != "Concat" or node.input_value(0).get_node().get_type_name() not in _CACHES:
+        node = node.input_value(0).get_node()
+    return node
 
 
 def has_int8_prefill(model: Any) -> bool:

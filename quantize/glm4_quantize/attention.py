@@ -14,18 +14,20 @@ from openvino import opset13 as op
 from openvino.op import assign, read_value
 from openvino.op.util import Variable, VariableInfo
 
+from glm4_intel.backends.openvino_ir import attentions, joined_cache
+
 _CACHED = (1, 2)
 """The inputs of an attention that are keys and values."""
 
 
 def compute_attention_in_bf16(model: Model) -> int:
     """Convert what every attention takes to bf16 and what it gives back, in place; return how many there are."""
-    attentions = [node for node in model.get_ordered_ops() if node.get_type_name() == "ScaledDotProductAttention"]
+    found = attentions(model)
     sinks = {sink.get_variable_id(): sink for sink in model.get_sinks()}
-    for attention in attentions:
+    for attention in found:
         for port, value in enumerate(attention.input_values()):
             if port in _CACHED:
-                _keep_in_bf16(model, _joined(value), sinks)
+                _keep_in_bf16(model, joined_cache(value), sinks)
             else:
                 attention.input(port).replace_source_output(_bf16(value))
         readers = list(attention.output(0).get_target_inputs())
@@ -33,15 +35,7 @@ def compute_attention_in_bf16(model: Model) -> int:
         for reader in readers:
             reader.replace_source_output(given)
     model.validate_nodes_and_infer_types()
-    return len(attentions)
-
-
-def _joined(value: Any) -> Any:
-    """The operation that joins the cache and the new tokens' keys or values, before it is repeated for the heads."""
-    node = value.get_node()
-    while not (node.get_type_name() == "Concat" and node.input_value(0).get_node().get_type_name() == "Gather"):
-        node = node.input_value(0).get_node()
-    return node
+    return len(found)
 
 
 def _keep_in_bf16(model: Model, joined: Any, sinks: dict[str, Any]) -> None:

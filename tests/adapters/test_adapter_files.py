@@ -74,6 +74,12 @@ def test_a_pickle_that_runs_code_is_not_run(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
+def test_a_bias_of_the_head_has_the_heads_name(tmp_path: Path) -> None:
+    folder, bias = lora_folder(tmp_path / "a"), np.ones(CONFIG["vocab_size"], np.float32)
+    change_adapter(folder, lambda tensors: tensors.update({"base_model.model.lm_head.base_layer.bias": bias}))
+    assert read_adapter(folder, CONFIG).replaced.keys() == {"lm_head.bias"}
+
+
 def test_dora_biases_and_saved_modules(tmp_path: Path) -> None:
     folder = lora_folder(tmp_path / "a", ("v_proj",), use_dora=True)
 

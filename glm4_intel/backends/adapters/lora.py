@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import Glm4Error
-from .products import CHATGLM_LAYER, Module, modules, whole_tensors
+from .products import CHATGLM_LAYER, Module, modules, tensor_name, whole_tensors
 from .settings import Settings
 from .values import LowRank
 
@@ -109,7 +109,8 @@ def _replacements(
     module = known.get(name.rpartition(".")[0])
     whole = whole_tensors(config, chatglm).get(name)
     if module is not None and name.endswith(".bias") and array.shape == (module.rows,):
-        return {f"model.{part.product}.bias": array[part.first : part.first + part.rows] for part in module.parts}
+        parts = {tensor_name(part.product, "bias"): (part.first, part.rows) for part in module.parts}
+        return {ours: array[first : first + rows] for ours, (first, rows) in parts.items()}
     if whole is None:
         raise _lands_nowhere(settings, name, config)
     ours, shape = whole

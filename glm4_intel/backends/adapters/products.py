@@ -38,6 +38,11 @@ class Module:
     parts: tuple[Part, ...]
 
 
+def tensor_name(product: str, kind: str = "weight") -> str:
+    """A product's weight or bias by transformers' name."""
+    return f"{'' if product == 'lm_head' else 'model.'}{product}.{kind}"
+
+
 def modules(config: Mapping[str, Any], chatglm: bool) -> dict[str, Module]:
     """Every linear layer by its name in the `chatglm` layout, or in transformers' own."""
     shapes = product_shapes(config)
@@ -47,7 +52,7 @@ def modules(config: Mapping[str, Any], chatglm: bool) -> dict[str, Module]:
 
 def _glm_modules(shapes: Mapping[str, tuple[int, int]]) -> Iterator[tuple[str, Module]]:
     for product, shape in shapes.items():
-        yield ("" if product == "lm_head" else "model.") + product, _whole(product, shape)
+        yield tensor_name(product).removesuffix(".weight"), _whole(product, shape)
 
 
 def _chatglm_modules(shapes: Mapping[str, tuple[int, int]]) -> Iterator[tuple[str, Module]]:

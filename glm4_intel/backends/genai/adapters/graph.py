@@ -9,7 +9,7 @@ from openvino import opset13 as op
 from ....errors import Glm4Error
 from ....model_directory.weight_shapes import head_size
 from ...adapters import Adapter
-from ...openvino_ir import has_int8_prefill, products
+from ...openvino_ir import attentions, has_int8_prefill, products
 from .branches import Branches
 from .constants import floats, integer, integers
 from .marker import Attention, Place, marker_layer, marks
@@ -36,7 +36,7 @@ def with_adapters(
     _redirect(readers, op.select(marked, integer(first_token), ids))
     prefixes = [each.prefix for each in adapters]
     if any(prefixes):
-        put_learnt_values(_attentions(model), found, positions, prefixes)
+        put_learnt_values(attentions(model), found, positions, prefixes)
     if any(each and each.from_zero for each in prefixes):
         _redirect(placed, real_positions(positions, chosen, prefixes))
     Branches(chosen, [each.products for each in adapters]).add(nodes)
@@ -71,20 +71,15 @@ def _require_plain(model: Any) -> None:
             "A model with prompts in int8 can't be given adapters",
             "Export it with another recipe (--no-int8-prefill), or merge one adapter: export --adapter",
         )
-    if any(node.get_input_element_type(0) == openvino.Type.bf16 for node in _attentions(model)):
+    if any(node.get_input_element_type(0) == openvino.Type.bf16 for node in attentions(model)):
         raise Glm4Error(
             "A model with attention in bf16 can't be given adapters",
             "Export it with --no-bf16-attention, or merge one adapter: export --adapter",
         )
 
 
-def _attentions(model: Any) -> list[Any]:
-    """The attention of every layer, in order."""
-    return [node for node in model.get_ordered_ops() if node.get_type_name() == "ScaledDotProductAttention"]
-
-
 def _attention(model: Any, config: Mapping[str, Any]) -> Attention:
-    found = _attentions(model)
+    found = attentions(model)
     if len(found) != config["num_hidden_layers"]:
         raise Glm4Error(
             "This model's graph has not the attention that adapters are added by",

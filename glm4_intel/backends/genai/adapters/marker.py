@@ -9,6 +9,7 @@ from openvino import PartialShape, Type
 from openvino import opset6 as stateful
 from openvino import opset13 as op
 
+from ...openvino_ir import joined_cache
 from .constants import floats, integer, integers, last
 
 _SHARP = 50.0
@@ -101,17 +102,6 @@ def _repeated(values: Any, attention: Attention) -> Any:
     return op.reshape(wide, integers(0, attention.heads, -1, attention.size), True)
 
 
-def cache_of(value: Any) -> Any:
-    """The Concat of the cache and the current tokens that an attention's keys or values come from."""
-    node = value.get_node()
-    while node.get_type_name() != "Concat" or node.input_value(0).get_node().get_type_name() not in (
-        "Gather",
-        "ReadValue",
-    ):
-        node = node.input_value(0).get_node()
-    return node
-
-
 def beam_index(attention: Any) -> Any:
     """The model's input that orders the cache's sequences."""
-    return cache_of(attention.input_value(1)).input_value(0).get_node().input_value(1)
+    return joined_cache(attention.input_value(1)).input_value(0).get_node().input_value(1)

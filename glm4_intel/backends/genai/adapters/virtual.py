@@ -7,8 +7,8 @@ import numpy as np
 from openvino import opset13 as op
 
 from ...adapters import Prefix
+from ...openvino_ir import joined_cache
 from .constants import floats, integer, integers
-from .marker import cache_of
 
 
 def put_learnt_values(attentions: Sequence[Any], marks: Any, positions: Any, prefixes: Sequence[Prefix | None]) -> None:
@@ -28,7 +28,7 @@ def put_learnt_values(attentions: Sequence[Any], marks: Any, positions: Any, pre
         for which_of, place in enumerate((1, 2)):
             table = np.concatenate([each.values[layer, which_of] for each in present])
             learnt = op.transpose(op.gather(floats(table), rows, integer(0)), integers(0, 2, 1, 3))
-            entering = cache_of(attention.input_value(place)).input(1)
+            entering = joined_cache(attention.input_value(place)).input(1)
             entering.replace_source_output(op.select(is_virtual, learnt, entering.get_source_output()).output(0))
 
 
