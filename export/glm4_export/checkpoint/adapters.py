@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glm4_intel.backends.adapters import Adapter, product_shapes, read_adapter
+from glm4_intel.backends.adapters import Adapter, product_shapes, read_adapter, tensor_name
 from glm4_intel.errors import Glm4Error
 from glm4_intel.model_directory import sha256
 
@@ -61,12 +61,12 @@ def read_mergings(given: Sequence[tuple[Path, float]], config: Mapping[str, Any]
 def merged_bytes(mergings: Sequence[Merging], checkpoint: Checkpoint) -> int:
     """Bytes of the tensors that they change, in the checkpoint's own type."""
     shapes = product_shapes(checkpoint.config)
-    sizes = {f"{name}.weight": rows * columns for name, (rows, columns) in shapes.items()}
+    sizes = {tensor_name(product): rows * columns for product, (rows, columns) in shapes.items()}
     tied = checkpoint.config.get("tie_word_embeddings")
     values = sum(sizes.values()) + (0 if tied else sizes["lm_head.weight"])  # the embedding's are as many
-    changed = {f"{product}.weight" for each in mergings for product in each.adapter.products}
+    changed = {tensor_name(product) for each in mergings for product in each.adapter.products}
     whole = {name: array.size for each in mergings for name, array in each.adapter.replaced.items()
-             if name.removeprefix("model.") not in changed}  # fmt: skip
+             if name not in changed}  # fmt: skip
     return checkpoint.weight_bytes * (sum(sizes[name] for name in changed) + sum(whole.values())) // values
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from glm4_intel.backends.adapters import Adapter, LowRank
+from glm4_intel.backends.adapters import Adapter, LowRank, tensor_name
 from glm4_intel.errors import Glm4Error
 from glm4_quantize.mapped_file import mapped_file
 
@@ -25,7 +25,7 @@ def merge(model: PreTrainedModel, mergings: Sequence[Merging], folder: Path, adv
     the model has not, OSError where the disk has no room for the file.
     """
     weights = dict(model.named_parameters())
-    names = {_weight_name(product) for merging in mergings for product in merging.adapter.products}
+    names = {tensor_name(product) for merging in mergings for product in merging.adapter.products}
     names |= {name for merging in mergings for name in _whole_names(merging.adapter)}
     _require_known(names, weights, mergings)
     changed = {name: weight for name, weight in weights.items() if name in names}
@@ -44,20 +44,16 @@ def _padded(weight: torch.Tensor) -> int:
     return -(-weight.nbytes // 64) * 64
 
 
-def _weight_name(product: str) -> str:
-    return f"{'' if product == 'lm_head' else 'model.'}{product}.weight"
-
-
 def _whole_names(adapter: Adapter) -> list[str]:
     """The tensors that it replaces, and the biases that its products add to."""
     biased = [product for product, change in adapter.products.items() if change.bias is not None]
-    return [*adapter.replaced, *(_weight_name(product).removesuffix("weight") + "bias" for product in biased)]
+    return [*adapter.replaced, *(tensor_name(product, "bias") for product in biased)]
 
 
 def _require_known(names: set[str], weights: Mapping[str, Any], mergings: Sequence[Merging]) -> None:
     if unknown := sorted(names - weights.keys()):
         owner = next(each.adapter for each in mergings if unknown[0] in
-                     {*_whole_names(each.adapter), *map(_weight_name, each.adapter.products)})  # fmt: skip
+                     {*_whole_names(each.adapter), *map(tensor_name, each.adapter.products)})  # fmt: skip
         raise Glm4Error(f"{owner.path} changes {unknown[0]}, which this model has not", "Give the base that it is for.")
 
 
