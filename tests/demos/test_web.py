@@ -2,8 +2,9 @@
 
 import json
 import shutil
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -13,6 +14,10 @@ pytest.importorskip("gradio", reason="pip install -r requirements-dev.txt")
 playwright = pytest.importorskip("playwright.sync_api", reason="pip install -r requirements-dev.txt")
 from browsing import ARGUMENTS, CHROMIUM, Visitor, empty_site, proxy, server  # noqa: E402
 from playwright.sync_api import Browser, expect  # noqa: E402
+
+from glm4_intel.backends import Request  # noqa: E402
+from scripted import ScriptedBackend, reply_ids  # noqa: E402
+from serving import page  # noqa: E402
 
 pytestmark = [
     pytest.mark.browser,
@@ -386,19 +391,36 @@ def test_another_model_is_loaded_and_a_broken_one_is_told(
         visitor.close()
 
 
-def test_more_messages_than_may_wait_are_told(browser: Browser, npu_nano: Path, tmp_path: Path) -> None:
-    with server(npu_nano, tmp_path, "--device", "NPU", *THROUGH_CPU, "--queue", "2") as address:
+@pytest.fixture
+def slowly(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Scripted replies, one after another, a token in a second; where `scripted.SECONDS` is set to 0, at once."""
+    turn, write = threading.Lock(), ScriptedBackend.stream
+
+    def stream(backend: ScriptedBackend, request: Request, cancelled: Callable[[], bool]) -> Iterator[int]:
+        with turn:
+            yield from write(backend, request, cancelled)
+
+    monkeypatch.setattr(ScriptedBackend, "stream", stream)
+    monkeypatch.setattr("scripted.SECONDS", 1.0)
+    return monkeypatch
+
+
+def test_more_messages_than_may_wait_are_told(browser: Browser, tmp_path: Path, slowly: pytest.MonkeyPatch) -> None:
+    slowly.setenv("GLM4_DATA", str(tmp_path / "data"))
+    replies = [reply_ids(f"\n{text}") for text in ("one, two, three" * 9, "the second answer", "17 + 25 = 42")]
+    with page(tmp_path, replies, queue=2, host="0.0.0.0", no_auth=True) as address:
         served, waiting, refused = (Visitor(browser, address) for _ in range(3))
-        served.ask("Count from 1 to 200.")
-        expect(served.page.locator("#chat .bot.message")).to_contain_text("1, 2, 3", timeout=30_000)
-        waiting.ask("Count from 1 to 200.")
-        expect(waiting.page.locator("#chat .bot.message")).to_contain_text("also being answered: 1")
+        served.ask("Count.")
+        expect(served.page.locator("#chat .bot.message")).to_contain_text("one", timeout=30_000)
+        waiting.ask("And?")
+        expect(waiting.page.locator("#chat .bot.message")).to_contain_text("also being answered: 1", timeout=20_000)
         refused.ask("What is 17 + 25?")
-        expect(refused.page.get_by_text("Send yours again in a moment")).to_be_visible()
+        expect(refused.page.get_by_text("Send yours again in a moment")).to_be_visible(timeout=20_000)
         expect(refused.page.locator("#chat").get_by_text("Error")).to_be_hidden()  # it would cover the conversation
         expect(refused.input).to_have_value("What is 17 + 25?")  # nothing is lost
-        for visitor in (served, waiting):
-            visitor.wait_for_reply("97, 98, 99")
+        slowly.setattr("scripted.SECONDS", 0.0)
+        for visitor, text in ((served, "three"), (waiting, "the second answer")):
+            visitor.wait_for_reply(text)
             visitor.close()
         refused.input.press("Enter")
         refused.wait_for_reply("17 + 25 = 42")
