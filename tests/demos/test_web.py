@@ -428,16 +428,18 @@ def test_more_messages_than_may_wait_are_told(browser: Browser, tmp_path: Path, 
 
 
 def test_a_question_while_a_reply_is_written_stays_in_the_input(
-    browser: Browser, npu_nano: Path, tmp_path: Path
+    browser: Browser, tmp_path: Path, slowly: pytest.MonkeyPatch
 ) -> None:
-    with server(npu_nano, tmp_path, "--device", "NPU", *THROUGH_CPU) as address:
+    slowly.setenv("GLM4_DATA", str(tmp_path / "data"))
+    with page(tmp_path, [reply_ids(f"\n{text}") for text in ("one, two, three" * 9, "17 + 25 = 42")]) as address:
         visitor = Visitor(browser, address)
-        visitor.ask("Count from 1 to 200.")
-        expect(visitor.page.locator("#chat .bot.message")).to_contain_text("1, 2, 3", timeout=30_000)
+        visitor.ask("Count.")
+        expect(visitor.page.locator("#chat .bot.message")).to_contain_text("one", timeout=30_000)
         visitor.ask("What is 17 + 25?")
-        expect(visitor.page.get_by_text("still being written")).to_be_visible()
+        expect(visitor.page.get_by_text("still being written")).to_be_visible(timeout=20_000)
         expect(visitor.input).to_have_value("What is 17 + 25?")
-        visitor.wait_for_reply("97, 98, 99")
+        slowly.setattr("scripted.SECONDS", 0.0)
+        visitor.wait_for_reply("three")
         visitor.input.press("Enter")
         visitor.wait_for_reply("17 + 25 = 42", 2)
         assert visitor.page.locator("#chat .message").all_inner_texts()[2].strip() == "What is 17 + 25?"
