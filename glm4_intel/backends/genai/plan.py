@@ -10,7 +10,6 @@ from ...model_directory import ModelDirectory, read_json
 from ..base import Plan
 from ..openvino_ir import chosen
 from ..options import EngineOptions, LoadOptions
-from .adapters import AdapterSet, read_set
 
 NPU_CONTEXT = 2048
 """Tokens of context that an NPU's model is compiled for unless another number is asked for."""
@@ -26,14 +25,14 @@ def plan(directory: ModelDirectory, options: LoadOptions, machine: Machine) -> P
     """See `base.Engine`. The KV cache holds one whole context, and further conversations as far as memory allows."""
     choice, properties = chosen(directory, options, machine)
     engine = _engine_options(choice.device, options)
-    adapters = _adapters(directory, options, choice.device, engine)
+    adapters, virtual_tokens = _adapters(directory, options, choice.device, engine)
     draft = _draft_bytes(directory, engine)
     token = _token_bytes(directory, engine, str(properties.get("KV_CACHE_PRECISION", "f16")))
     if options.adapters:  # one attention more keeps which adapter a reply has
         token += -(-token // directory.config["num_hidden_layers"])
     both = Footprint(
-        weights=footprint.weights_bytes(directory.path), draft_model=draft, adapters=adapters.bytes,
-        cache=adapters.prompts.virtual_tokens * token,
+        weights=footprint.weights_bytes(directory.path), draft_model=draft, adapters=adapters,
+        cache=virtual_tokens * token,
     )  # fmt: skip
     static = choice.device.kind == "NPU"
     room = None if options.ignore_limits or static else machine.room_on(choice.device)
@@ -44,7 +43,7 @@ def plan(directory: ModelDirectory, options: LoadOptions, machine: Machine) -> P
     bare = both if fits and not options.adapters else one  # adapters change one way alone
     context = footprint.context_that_fits(directory, asked, bare, token, room, choice.device.name)
     cached = context if static else _cached_tokens(context, token, None if room is None else room - bare.total)
-    cached += adapters.prompts.virtual_tokens
+    cached += virtual_tokens
     return Plan(
         directory=directory.path, device=choice.device, context=context, cached_tokens=cached,
         footprint=replace(bare, cache=cached * token), properties=properties, reason=choice.reason,
@@ -53,13 +52,20 @@ def plan(directory: ModelDirectory, options: LoadOptions, machine: Machine) -> P
     )  # fmt: skip
 
 
-def _adapters(directory: ModelDirectory, options: LoadOptions, device: Device, engine: EngineOptions) -> AdapterSet:
-    """The adapters of a load. Raises Glm4Error where a device or an option can't be had with them."""
+def _adapters(
+    directory: ModelDirectory, options: LoadOptions, device: Device, engine: EngineOptions
+) -> tuple[int, int]:
+    """Bytes of the adapters of a load, and their virtual tokens. Raises Glm4Error where they can't be had."""
+    if not options.adapters:
+        return 0, 0
     if device.kind != "CPU":
         options.require_no_adapters(f"The {device.kind}", "The CPU can: --device CPU. ")
     if engine.draft_model:
         options.require_no_adapters("A model that a draft guesses for")
-    return read_set(directory.path, directory.config, options.adapters)
+    from .adapters import read_set  # OpenVINO, without which models of other backends are planned
+
+    adapters = read_set(directory.path, directory.config, options.adapters)
+    return adapters.bytes, adapters.prompts.virtual_tokens
 
 
 def _note(both: Footprint, fits: bool) -> str:
