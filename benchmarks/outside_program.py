@@ -10,16 +10,15 @@ model has no room: it is told so.
 import argparse
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from serving import free_port, running
 
 QUESTION = "What is 17 + 25?"
 APIS = {"openai-completions": "/v1", "openai-responses": "/v1", "anthropic-messages": ""}
@@ -34,29 +33,11 @@ models: [{{name: served, provider: openai, model: served, apiBase: {address}/v1,
 @contextmanager
 def server(model: str) -> Iterator[str]:
     """The address of a server, once it is ready."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "glm4_intel.cli", "serve", model, "--name", "served", "--port", str(port)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}"
-    try:
-        while not ready(address):
-            if process.poll() is not None:
-                raise SystemExit(process.returncode)
-            time.sleep(0.2)
+    with running(command, f"{address}/ready"):
         yield address
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
-def ready(address: str) -> bool:
-    try:
-        urllib.request.urlopen(f"{address}/ready", timeout=2)
-    except (OSError, urllib.error.HTTPError):
-        return False
-    return True
 
 
 def pi(program: Path, home: Path, address: str, api: str) -> list[str]:
