@@ -11,7 +11,7 @@ from glm4_intel.machine.memory import available_memory
 
 from .checkpoint.source import Checkpoint
 from .estimate import Estimate, require_room
-from .making import MakeOptions, Maker, examined, mergings_of, writings
+from .making import MakeOptions, Maker, examined, writings
 
 _LINE = 100e6 / 8
 """Bytes a second of a line that people have; downloads are told in its terms."""
@@ -27,10 +27,10 @@ def outlook(source: str, out: Path, maker: Maker, options: MakeOptions) -> Itera
     with TemporaryDirectory() as scratch:
         texts, written = Path(scratch, "fetched"), Path(scratch, "written")
         written.mkdir()
-        checkpoint = examined(source, place, maker, replace(options, ignore_limits=True), texts)
+        checkpoint, mergings = examined(source, place, maker, replace(options, ignore_limits=True), texts)
         maker.require_texts(write_texts(checkpoint, written))
     needed = maker.estimate(checkpoint)
-    planned = writings(checkpoint, place, maker, mergings_of(checkpoint, options))
+    planned = writings(checkpoint, place, maker, mergings)
     yield f"checkpoint  {_described(checkpoint)}"
     for writing in planned:
         free = _size(shutil.disk_usage(writing.folder).free)

@@ -128,14 +128,17 @@ def make(
     """
     progress, place = progress or Progress(), Path(os.path.abspath(out))
     progress.stage("reading the checkpoint")
-    checkpoint = examined(source, place, maker, options)
+    checkpoint, mergings = examined(source, place, maker, options)
     with growing(place) as directory:
-        interruptibly(partial(_fill, directory, checkpoint, maker, options, progress), progress)
+        interruptibly(partial(_fill, directory, checkpoint, mergings, maker, options, progress), progress)
     return out
 
 
-def examined(source: str, place: Path, maker: Maker, options: MakeOptions, texts: Path | None = None) -> Checkpoint:
-    """The checkpoint, when all has been checked that can be before its weights are fetched or touched.
+def examined(
+    source: str, place: Path, maker: Maker, options: MakeOptions, texts: Path | None = None
+) -> "tuple[Checkpoint, tuple[Merging, ...]]":
+    """The checkpoint, and the adapters to merge into it, when all has been checked that can be before its weights are
+    fetched or touched.
 
     `texts` is where a repository's small files are fetched to, the hub's cache by default. Raises Glm4Error as `make`.
     """
@@ -143,11 +146,10 @@ def examined(source: str, place: Path, maker: Maker, options: MakeOptions, texts
     template = read_template_file(options.chat_template) if options.chat_template else None
     checkpoint = replace(look(source, options.revision, options.rope_theta, texts), template=template)
     require_place(place, checkpoint.path, options.overwrite)
-    _require_possible(checkpoint, place, maker, options)
-    return checkpoint
+    return checkpoint, _require_possible(checkpoint, place, maker, options)
 
 
-def mergings_of(checkpoint: Checkpoint, options: MakeOptions) -> "tuple[Merging, ...]":
+def _mergings(checkpoint: Checkpoint, options: MakeOptions) -> "tuple[Merging, ...]":
     """The adapters to merge. Raises Glm4Error for one that does not fit the checkpoint."""
     if not options.adapters:
         return ()
@@ -156,12 +158,14 @@ def mergings_of(checkpoint: Checkpoint, options: MakeOptions) -> "tuple[Merging,
     return read_mergings(options.adapters, checkpoint.config)
 
 
-def _require_possible(checkpoint: Checkpoint, place: Path, maker: Maker, options: MakeOptions) -> None:
-    """Raises Glm4Error where an adapter does not fit, the maker refuses the checkpoint, or the machine has no room."""
-    mergings = mergings_of(checkpoint, options)
+def _require_possible(checkpoint: Checkpoint, place: Path, maker: Maker, options: MakeOptions) -> "tuple[Merging, ...]":
+    """The adapters to merge. Raises Glm4Error where one does not fit, the maker refuses the checkpoint, or the machine
+    has no room."""
+    mergings = _mergings(checkpoint, options)
     maker.require_fit(checkpoint)
     if not options.ignore_limits:
         require_room(maker.estimate(checkpoint), writings(checkpoint, place, maker, mergings))
+    return mergings
 
 
 def writings(checkpoint: Checkpoint, place: Path, maker: Maker, mergings: "Sequence[Merging]") -> list[Writing]:
@@ -178,7 +182,10 @@ def writings(checkpoint: Checkpoint, place: Path, maker: Maker, mergings: "Seque
     return [Writing("the download", cache_place(), checkpoint.awaited.missing_bytes), *planned]
 
 
-def _fill(directory: Path, checkpoint: Checkpoint, maker: Maker, options: MakeOptions, progress: Progress) -> None:
+def _fill(
+    directory: Path, checkpoint: Checkpoint, mergings: "tuple[Merging, ...]", maker: Maker, options: MakeOptions,
+    progress: Progress,
+) -> None:  # fmt: skip
     """Everything in the model directory, the manifest last."""
     from .checkpoint.tokenizer import write_texts
 
@@ -187,14 +194,13 @@ def _fill(directory: Path, checkpoint: Checkpoint, maker: Maker, options: MakeOp
     if checkpoint.awaited:
         progress.stage(f"fetching {checkpoint.source}", shown=True)
         checkpoint = fetched(checkpoint, options.rope_theta)
-        _require_possible(checkpoint, directory, maker, options)
+        mergings = _require_possible(checkpoint, directory, maker, options)
         write_json(directory / "config.json", checkpoint.config)  # whose head is known to be trained or tied only now
     if not tokenizer.chats:
         progress.note(f"{checkpoint.source} has no chat template and completes text; --chat-template FILE gives it one")
     if dropped := tokenizer.dropped:
         progress.note(f"the chat template leaves out {', '.join(dropped)}; --chat-template FILE gives another")
-    adapters = mergings_of(checkpoint, options)
-    found = maker.make(Work(checkpoint, directory, tokenizer, progress, adapters))
+    found = maker.make(Work(checkpoint, directory, tokenizer, progress, mergings))
     license = checkpoint.path / "LICENSE"
     if license.is_file():
         shutil.copyfile(license, directory / "LICENSE")
@@ -205,7 +211,7 @@ def _fill(directory: Path, checkpoint: Checkpoint, maker: Maker, options: MakeOp
         taken = {"fingerprint": engine(maker.backend).fingerprint(directory, recipe).to_dict()}
     manifest = manifest_of(
         checkpoint, tokenizer, maker.backend, recipe, maker.targets, maker.libraries, taken | found,
-        [each.record() for each in adapters],
+        [each.record() for each in mergings],
     )  # fmt: skip
     write_card(directory, checkpoint, manifest)
     progress.stage("writing the manifest")
