@@ -6,6 +6,8 @@ from typing import Any
 PRODUCTS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_up_proj",
             "mlp.down_proj")  # fmt: skip
 """Those of a decoder layer."""
+SAME_VALUES = PRODUCTS[:3]
+"""Those of a layer that are given the same values; each other product is given its own."""
 
 
 def head_size(config: Mapping[str, Any]) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...model_directory.weight_shapes import product_shapes
+from ...model_directory.weight_shapes import SAME_VALUES, product_shapes
 
 GLM_LAYER, CHATGLM_LAYER = "model.layers.", "transformer.encoder.layers."
 _CHATGLM_PRODUCTS = {
@@ -61,7 +61,7 @@ def _chatglm_modules(shapes: Mapping[str, tuple[int, int]]) -> Iterator[tuple[st
         if product == "lm_head":
             yield "transformer.output_layer", _whole(product, shape)
         elif name == "q_proj":
-            yield f"transformer.encoder.{prefix}.self_attention.query_key_value", _fused(f"{prefix}.self_attn", shapes)
+            yield f"transformer.encoder.{prefix}.self_attention.query_key_value", _fused(prefix, shapes)
         elif name not in ("k_proj", "v_proj"):
             number, kind = product.split(".", 2)[1:]
             yield f"{CHATGLM_LAYER}{number}.{_CHATGLM_PRODUCTS[kind]}", _whole(product, shape)
@@ -71,14 +71,15 @@ def _whole(product: str, shape: tuple[int, int]) -> Module:
     return Module(*shape, (Part(product, 0, shape[0]),))
 
 
-def _fused(prefix: str, shapes: Mapping[str, tuple[int, int]]) -> Module:
+def _fused(layer: str, shapes: Mapping[str, tuple[int, int]]) -> Module:
     """Queries, keys and values below each other."""
-    parts, rows = [], 0
-    for name in ("q_proj", "k_proj", "v_proj"):
-        product = f"{prefix}.{name}"
-        parts.append(Part(product, rows, shapes[product][0]))
-        rows += shapes[product][0]
-    return Module(rows, shapes[f"{prefix}.q_proj"][1], tuple(parts))
+    parts, rows, columns = [], 0, 0
+    for name in SAME_VALUES:
+        product = f"{layer}.{name}"
+        count, columns = shapes[product]
+        parts.append(Part(product, rows, count))
+        rows += count
+    return Module(rows, columns, tuple(parts))
 
 
 def whole_tensors(config: Mapping[str, Any], chatglm: bool) -> dict[str, tuple[str, tuple[int, ...]]]:

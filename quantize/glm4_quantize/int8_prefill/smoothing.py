@@ -9,9 +9,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-SHARED = (("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), ("self_attn.o_proj",), ("mlp.gate_up_proj",),
-          ("mlp.down_proj",))  # fmt: skip
-"""The products of a layer that read the same activations."""
+from glm4_intel.model_directory.weight_shapes import SAME_VALUES
+
 _MOST = 12
 """The exponent of the largest factor: beyond it a column is all but the whole row."""
 
@@ -25,7 +24,8 @@ def divisors(activations: Mapping[str, np.ndarray], weights: Mapping[str, np.nda
     found = {}
     for name in activations:
         layer, number, product = name.split(".", 2)
-        alike = [f"{layer}.{number}.{each}" for each in next(group for group in SHARED if product in group)]
+        group = SAME_VALUES if product in SAME_VALUES else (product,)
+        alike = [f"{layer}.{number}.{each}" for each in group]
         found[name] = _divisor(activations[name], np.max([weights[each] for each in alike if each in weights], axis=0))
     return found
 

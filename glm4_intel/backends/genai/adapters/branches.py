@@ -7,11 +7,9 @@ from typing import Any
 import numpy as np
 from openvino import opset13 as op
 
+from ....model_directory.weight_shapes import SAME_VALUES
 from ...adapters import LowRank
 from .constants import floats, halves, integer, part_sizes
-
-_TOGETHER = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
-"""Products of a layer that are given the same values."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,8 @@ class Branches:
         done = set[str]()
         for name in products:
             layer, _, kind = name.partition(".self_attn.")
-            together = [f"{layer}.{each}" for each in _TOGETHER] if f"self_attn.{kind}" in _TOGETHER else [name]
+            alike = f"self_attn.{kind}" in SAME_VALUES
+            together = [f"{layer}.{each}" for each in SAME_VALUES] if alike else [name]
             group = [each for each in together if each in products and each not in done]
             done.update(group)
             self._add_group({each: products[each] for each in group if self._changes(each)})
